@@ -25,7 +25,11 @@ await build({
 await cp('auth-script/launcher.sh', 'dist/gatehouse-extauth')
 
 // In a checkout `npx gatehousectl …` finds the programs here, as it would in an installed package.
-const bins = { gatehouse: 'gatehouse.js', gatehousectl: 'gatehousectl.js', 'gatehouse-extauth': 'gatehouse-extauth' }
+const bins = {
+  gatehouse: 'gatehouse.js',
+  gatehousectl: 'gatehousectl.js',
+  'gatehouse-extauth': 'gatehouse-extauth',
+}
 await mkdir('node_modules/.bin', { recursive: true })
 for (const [name, file] of Object.entries(bins)) {
   await chmod(`dist/${file}`, 0o755)

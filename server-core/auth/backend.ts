@@ -1,0 +1,37 @@
+/**
+ * What can authenticate: one file per backend in this folder, one line in index.ts. A Verdict is an answer. A backend that
+ * cannot find out throws BackendUnavailable; no path may turn that into a yes or a no.
+ */
+import type { ScramKeys } from '../accounts/formats/scram.ts'
+
+export type Verdict =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly reason: 'unknown' | 'wrong' | 'disabled' | 'refused' | 'exists' }
+
+export class BackendUnavailable extends Error {
+  override readonly name = 'BackendUnavailable'
+}
+
+/** Users and hosts are prepared (nodeprep, nameprep); passwords are the bytes as sent. */
+export interface AuthBackend {
+  checkPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict>
+  accountExists(user: string, host: string, signal: AbortSignal): Promise<boolean>
+  /** Absent: the backend cannot. The account must exist: 'unknown' otherwise, and nothing is created. */
+  setPassword?(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict>
+  /** 'exists' when there is such an account. */
+  register?(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict>
+  /** 'unknown' when there is no such account. */
+  remove?(user: string, host: string, signal: AbortSignal): Promise<Verdict>
+  /** The account's SCRAM keys for a hash; undefined when the account is unknown or has none. Absent: PLAIN only. */
+  scramKeys?(
+    user: string,
+    host: string,
+    hash: ScramKeys['hash'],
+    signal: AbortSignal,
+  ): Promise<ScramKeys | undefined>
+  /** Whether every account of the host has SCRAM keys for that hash, so that the mechanism may be offered. */
+  offersScram?(host: string, hash: ScramKeys['hash']): Promise<boolean>
+  /** The users of a host, in order of the name; absent: the backend cannot list. */
+  list?(host: string): AsyncIterable<string>
+  close?(): Promise<void>
+}

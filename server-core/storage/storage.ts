@@ -1,0 +1,147 @@
+/**
+ * What is kept, one contract per kind of data. Nothing above these contracts knows SQL, and nothing may lean on an answer
+ * coming at once: every call is asynchronous, the next implementation talks to a server over a network.
+ *
+ * All users and hosts are prepared (nodeprep, nameprep) before they come here. Every write is durable when its promise
+ * resolves. A call that cannot be carried out rejects with StorageUnavailable; that is never an answer.
+ */
+
+export class StorageUnavailable extends Error {
+  override readonly name = 'StorageUnavailable'
+  /** What an administrator should look at, in words. */
+  constructor(reason: string, options?: ErrorOptions) {
+    super(reason, options)
+  }
+}
+
+export interface Storage {
+  readonly accounts: AccountStore
+  readonly rosters: RosterStore
+  readonly offline: OfflineStore
+  /** Deletes everything of every kind that is kept for one account, at once. False if there was no account. */
+  removeAccount(user: string, host: string): Promise<boolean>
+  close(): Promise<void>
+}
+
+export interface AccountRecord {
+  readonly user: string
+  readonly host: string
+  /** Unix time in seconds. */
+  readonly created: number
+  readonly disabled: boolean
+  readonly ban: Ban | undefined
+}
+
+export interface Ban {
+  /** Unix time in seconds. */
+  readonly since: number
+  readonly reason: string
+  readonly by: string
+}
+
+/** One stored secret of an account. An account has one per format that it is kept in, and one per application password. */
+export interface Credential {
+  /** '' for the account's own password; else the name of an application password. */
+  readonly label: string
+  /** The name of the format, as in accounts/formats/index.ts. */
+  readonly format: string
+  readonly value: string
+  /** Unix time in seconds. */
+  readonly changed: number
+}
+
+export interface AccountStore {
+  get(user: string, host: string): Promise<AccountRecord | undefined>
+  credentials(user: string, host: string): Promise<readonly Credential[]>
+  /** Makes the account with these credentials; false, and nothing is changed, if it exists. */
+  create(user: string, host: string, credentials: readonly Credential[]): Promise<boolean>
+  /** Replaces the credentials of one label; false, and nothing is changed, if the account does not exist. */
+  setCredentials(
+    user: string,
+    host: string,
+    label: string,
+    credentials: readonly Credential[],
+  ): Promise<boolean>
+  /** Replaces one credential if it is still what was read (compare and swap); false if it has changed meanwhile. */
+  replaceCredential(user: string, host: string, old: Credential, now: readonly Credential[]): Promise<boolean>
+  setDisabled(user: string, host: string, disabled: boolean): Promise<boolean>
+  setBan(user: string, host: string, ban: Ban | undefined): Promise<boolean>
+  /** The users of a host, in order of the name. */
+  list(host: string): AsyncIterable<string>
+  count(host: string): Promise<number>
+  /** How many accounts of the host keep their own password in each format. */
+  formats(host: string): Promise<ReadonlyMap<string, number>>
+}
+
+export type Subscription = 'none' | 'to' | 'from' | 'both'
+
+/** One contact (RFC 6121 §2.1.2), with the states of RFC 6121 appendix A that do not show in the item. */
+export interface RosterItem {
+  /** The contact's bare JID. */
+  readonly jid: string
+  readonly name: string
+  readonly subscription: Subscription
+  /** Pending out: shows as ask='subscribe'. */
+  readonly pendingOut: boolean
+  /** Pending in: the whole `subscribe` stanza as text; undefined when there is none. */
+  readonly pendingIn: string | undefined
+  readonly approved: boolean
+  readonly groups: readonly string[]
+  /** Whether the user has this contact; false for a mere pending in, which is no item and never shows. */
+  readonly listed: boolean
+}
+
+export interface RosterChange {
+  readonly before: RosterItem | undefined
+  readonly after: RosterItem | undefined
+  /** The roster's version after the change. */
+  readonly version: number
+}
+
+export interface RosterStore {
+  list(user: string, host: string): Promise<readonly RosterItem[]>
+  get(user: string, host: string, jid: string): Promise<RosterItem | undefined>
+  /**
+   * Changes one item with nothing in between: `change` gets the item and returns what it shall be; undefined deletes it,
+   * the same object changes nothing. The version counts up when something that shows has changed.
+   */
+  update(
+    user: string,
+    host: string,
+    jid: string,
+    change: (old: RosterItem | undefined) => RosterItem | undefined,
+  ): Promise<RosterChange>
+  count(user: string, host: string): Promise<number>
+  version(user: string, host: string): Promise<number>
+  /** What has changed since a version, in order, a removed contact as `{jid, item: undefined}`; undefined = too long ago. */
+  changesSince(
+    user: string,
+    host: string,
+    version: number,
+  ): Promise<readonly { jid: string; item: RosterItem | undefined; version: number }[] | undefined>
+}
+
+export interface OfflineMessage {
+  /** Grows in order of arrival. */
+  readonly seq: number
+  /** Unix time in milliseconds. */
+  readonly received: number
+  /** The stanza as text, from and to included. */
+  readonly stanza: string
+}
+
+export interface OfflineStore {
+  /** 'full' when the account would have more than these messages or bytes; nothing is stored then. */
+  store(
+    user: string,
+    host: string,
+    stanza: string,
+    received: number,
+    expires: number | undefined,
+    limits: { readonly messages: number; readonly bytes: number },
+  ): Promise<'stored' | 'full'>
+  /** What waits and has not expired, oldest first. */
+  list(user: string, host: string): Promise<readonly OfflineMessage[]>
+  delete(user: string, host: string, seqs: readonly number[]): Promise<void>
+  count(user: string, host: string): Promise<number>
+}
