@@ -1,0 +1,141 @@
+/**
+ * The server's own options, with ejabberd's names wherever ejabberd has the option. What a module or a service takes is
+ * said beside that module or service, and checked with these.
+ */
+import { z } from 'zod'
+import { type LogLevel, logLevels } from '../log.ts'
+import { count, duration, hostName, listOf, size } from './fields.ts'
+
+const levels = Object.keys(logLevels) as [LogLevel, ...LogLevel[]]
+
+/** Limits on what a stream may carry (bytes, counts), by listener. */
+const streamLimits = {
+  max_stanza_size: size({ min: 10_000 }).default(262_144).describe('largest stanza, in bytes'),
+  pre_auth_max_stanza_size: size({ min: 1_000 }).default(10_000).describe('the same before login'),
+  pre_auth_max_stanza_elements: count(8).default(128).describe('most elements in a stanza before login'),
+  pre_auth_max_stanza_depth: count(4).default(64).describe('deepest nesting before login'),
+  max_stanza_elements: count(16).default(4_096).describe('most elements in a stanza'),
+  max_stanza_depth: count(8).default(256).describe('deepest nesting of elements'),
+  max_attributes: count(4).default(100).describe('most attributes of an element, namespaces included'),
+  max_name_bytes: count(16).default(1_024).describe('longest name of an element or attribute, in bytes'),
+}
+
+const shaper = z.union([
+  z.literal('none'),
+  z.strictObject({
+    rate: size({ min: 1 }).describe('bytes a second'),
+    burst_size: size({ min: 1 }).optional().describe('bytes that may come at once'),
+  }),
+])
+
+const c2sListener = z.strictObject({
+  port: count(0, 65_535).describe('0 takes any free port'),
+  ip: z.string().default('::').describe('address to listen on'),
+  module: z.preprocess((name) => (name === 'ejabberd_c2s' ? 'c2s' : name), z.literal('c2s')),
+  tls: z.boolean().default(false).describe('direct TLS from the first byte (XEP-0368)'),
+  starttls: z.boolean().default(true).describe('offer STARTTLS'),
+  starttls_required: z.boolean().default(true).describe('refuse to log in without TLS'),
+  allow_unencrypted_plain_auth: z
+    .boolean()
+    .default(false)
+    .describe('PLAIN without TLS, on loopback addresses only: for local bots and benchmarks'),
+  backlog: count(1, 65_535).default(1_024).describe('connections that may wait to be accepted'),
+  shaper: shaper.default({ rate: 20_480, burst_size: 102_400 }).describe('how fast a client may send'),
+  ...streamLimits,
+})
+
+const controlListener = z.strictObject({
+  path: z.string().optional().describe('path of the socket; gatehouse.sock in the data folder when absent'),
+  mode: z
+    .union([z.string().regex(/^0?[0-7]{3}$/), z.number()])
+    .default('0600')
+    .transform((mode) => (typeof mode === 'number' ? mode : Number.parseInt(mode, 8)))
+    .describe('permissions of the socket'),
+  group: z.string().optional().describe('group that owns the socket'),
+  commands: z
+    .union([z.literal('all'), z.array(z.string())])
+    .default('all')
+    .describe('the commands that may be run through it'),
+})
+
+/** What a virtual host may say differently (`host_config`). */
+const hostOptions = {
+  auth_method: listOf(z.enum(['internal', 'external', 'anonymous']))
+    .default(['internal'])
+    .describe('where accounts are kept; several are asked in turn'),
+  auth_password_format: z
+    .enum(['scram', 'plain', 'bcrypt'])
+    .default('scram')
+    .describe('how new passwords are kept'),
+  extauth_program: z.string().optional().describe('command line of the external authentication program'),
+  extauth_pool_size: count(1, 256).default(2).describe('how many of it run'),
+  extauth_timeout: duration({ min: 100 }).default(8_000).describe('how long one answer may take'),
+  certfiles: listOf(z.string()).default([]).describe('PEM files with certificates and keys'),
+}
+
+/** Options of a module or service: its own schema checks them. */
+const optionBag = z.record(z.string(), z.unknown())
+
+export const configSchema = z.strictObject({
+  hosts: z.array(hostName()).min(1).default(['localhost']).describe('the domains that are served'),
+  data_dir: z
+    .string()
+    .default('data')
+    .describe('folder of the database, the certificate and the control socket'),
+  loglevel: z.enum(levels).default('info'),
+  log_file: z.string().optional().describe('file to log to; standard error when absent'),
+  listen: z
+    .array(c2sListener)
+    .default([
+      ...['127.0.0.1', '::1'].flatMap((ip) => [
+        c2sListener.parse({ port: 5222, ip, module: 'c2s' }),
+        c2sListener.parse({ port: 5223, ip, module: 'c2s', tls: true }),
+      ]),
+    ]),
+  control: z.array(controlListener).default([controlListener.parse({})]),
+  modules: z.record(z.string(), optionBag.nullable()).optional().describe('modules of every host'),
+  services: z.record(z.string(), optionBag.nullable()).default({ service_admin_extra: {} }),
+  host_config: z
+    .record(
+      z.string(),
+      z
+        .strictObject({
+          ...hostOptions,
+          modules: z.record(z.string(), optionBag.nullable()),
+        })
+        .partial(),
+    )
+    .default({})
+    .describe('what single hosts have differently'),
+  ...hostOptions,
+  resource_conflict: z.enum(['replace', 'refuse', 'rename']).default('replace'),
+  max_user_sessions: count(1).default(10).describe('sessions of one account'),
+  auth_attempts: count(1, 100).default(5).describe('logins tried on one stream'),
+  bind_attempts: count(1, 100).default(5),
+  tls_handshake_timeout: duration({ min: 1_000 }).default(15_000),
+  state_timeout: duration({ min: 1_000 }).default(60_000).describe('in any state before the session is open'),
+  negotiation_timeout: duration({ min: 1_000 })
+    .default(120_000)
+    .describe('from connecting to an open session'),
+  send_timeout: duration({ min: 1_000 }).default(15_000).describe('without progress in writing'),
+  close_timeout: duration({ min: 100 }).default(5_000).describe("waiting for the peer's closing tag"),
+  ping_interval: duration({ min: 1_000 }).default(300_000).describe('silence after which a client is asked'),
+  ping_timeout: duration({ min: 1_000 }).default(60_000),
+  max_output_bytes: size({ min: 65_536 }).default(4_194_304).describe('waiting for one client'),
+  max_mailbox: count(10).default(10_000).describe('stanzas waiting for one session'),
+  max_mailbox_bytes: size({ min: 65_536 }).default(8_388_608),
+  connections_per_address: count(1).default(1_000).describe('loopback is exempt'),
+  failed_logins_per_minute: count(1).default(60).describe('by address; loopback is exempt'),
+  iq_needs_presence: z.boolean().default(false),
+})
+
+export type Config = z.output<typeof configSchema>
+export type C2sListener = z.output<typeof c2sListener>
+export type ControlListener = z.output<typeof controlListener>
+export type HostOptions = Pick<Config, keyof typeof hostOptions>
+
+/** The options of one host: its own over the general ones. */
+export function hostConfig(config: Config, host: string): HostOptions & { modules: Config['modules'] } {
+  const own = config.host_config[host]
+  return { ...config, ...own, modules: { ...config.modules, ...own?.modules } }
+}
