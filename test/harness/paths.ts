@@ -1,0 +1,12 @@
+/** Where the tests find what they run. */
+import { resolve } from 'node:path'
+
+export const root = resolve(import.meta.dirname, '../..')
+
+export const programs = {
+  gatehouse: `${root}/dist/gatehouse.js`,
+  gatehousectl: `${root}/dist/gatehousectl.js`,
+  extauth: `${root}/dist/gatehouse-extauth`,
+} as const
+
+export const peerFixtures = `${root}/fixtures/peers`
