@@ -60,17 +60,14 @@ const controlListener = z.strictObject({
 
 /** What a virtual host may say differently (`host_config`). */
 const hostOptions = {
-  auth_method: listOf(z.enum(['internal', 'external', 'anonymous']))
-    .default(['internal'])
-    .describe('where accounts are kept; several are asked in turn'),
-  auth_password_format: z
-    .enum(['scram', 'plain', 'bcrypt'])
-    .default('scram')
-    .describe('how new passwords are kept'),
-  extauth_program: z.string().optional().describe('command line of the external authentication program'),
-  extauth_pool_size: count(1, 256).default(2).describe('how many of it run'),
-  extauth_timeout: duration({ min: 100 }).default(8_000).describe('how long one answer may take'),
-  certfiles: listOf(z.string()).default([]).describe('PEM files with certificates and keys'),
+  auth_method: listOf(z.enum(['internal', 'external', 'anonymous'])).describe(
+    'where accounts are kept; several are asked in turn',
+  ),
+  auth_password_format: z.enum(['scram', 'plain', 'bcrypt']).describe('how new passwords are kept'),
+  extauth_program: z.string().describe('command line of the external authentication program'),
+  extauth_pool_size: count(1, 256).describe('how many of it run'),
+  extauth_timeout: duration({ min: 100 }).describe('how long one answer may take'),
+  certfiles: listOf(z.string()).describe('PEM files with certificates and keys'),
 }
 
 /** Options of a module or service: its own schema checks them. */
@@ -107,7 +104,12 @@ export const configSchema = z.strictObject({
     )
     .default({})
     .describe('what single hosts have differently'),
-  ...hostOptions,
+  auth_method: hostOptions.auth_method.default(['internal']),
+  auth_password_format: hostOptions.auth_password_format.default('scram'),
+  extauth_program: hostOptions.extauth_program.optional(),
+  extauth_pool_size: hostOptions.extauth_pool_size.default(2),
+  extauth_timeout: hostOptions.extauth_timeout.default(8_000),
+  certfiles: hostOptions.certfiles.default([]),
   resource_conflict: z.enum(['replace', 'refuse', 'rename']).default('replace'),
   max_user_sessions: count(1).default(10).describe('sessions of one account'),
   auth_attempts: count(1, 100).default(5).describe('logins tried on one stream'),
@@ -135,7 +137,9 @@ export type ControlListener = z.output<typeof controlListener>
 export type HostOptions = Pick<Config, keyof typeof hostOptions>
 
 /** The options of one host: its own over the general ones. */
-export function hostConfig(config: Config, host: string): HostOptions & { modules: Config['modules'] } {
-  const own = config.host_config[host]
-  return { ...config, ...own, modules: { ...config.modules, ...own?.modules } }
+export function hostConfig(config: Config, host: string): HostOptions & Pick<Config, 'modules'> {
+  const own: Partial<Record<string, unknown>> = config.host_config[host] ?? {}
+  const said = Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined))
+  const modules = { ...config.modules, ...config.host_config[host]?.modules }
+  return { ...config, ...said, modules }
 }

@@ -1,0 +1,63 @@
+/**
+ * Modules: one per host, with that host's options. A module talks to the server only through the HostContext that it is
+ * given; whatever it registers there is taken back when it stops, even if it forgets (Prosody's way).
+ */
+import type { Fields, Values } from '../config/fields.ts'
+import type { Logger } from '../log.ts'
+import type { Sessions } from '../routing/session.ts'
+import type { Storage } from '../storage/storage.ts'
+import type { Element } from '../xml/element.ts'
+import type { Stanza } from '../xmpp/stanza.ts'
+import type { CommandSpec } from './command.ts'
+import type { IqComponent, IqDiscipline, IqHandler } from './gen-iq-handler.ts'
+import type { HookListener, HookName } from './hooks.ts'
+import type { Provided } from './provided.ts'
+
+export interface HostContext {
+  readonly host: string
+  readonly log: Logger
+  readonly storage: Storage
+  readonly sessions: Sessions
+  /** Whether the host has that account; rejects when that cannot be found out. */
+  accountExists(user: string): Promise<boolean>
+  /** Hands a stanza to the router. */
+  route(stanza: Stanza): void | Promise<void>
+  /** An IQ of the server's own; resolves with the result's element, rejects with StanzaError or after 32 s. */
+  request(stanza: Stanza): Promise<Element>
+  /** A hook of this host. */
+  hook<N extends HookName>(name: N, handler: HookListener<N>, seq?: number): void
+  /** A hook of the whole server. */
+  globalHook<N extends HookName>(name: N, handler: HookListener<N>, seq?: number): void
+  /** The handler of a namespace: for the host (`local`) or for the bare JIDs of its accounts (`sm`). */
+  iq(component: IqComponent, namespace: string, handler: IqHandler, discipline?: IqDiscipline): void
+  /** Feature of the host and of its accounts in service discovery. */
+  feature(component: IqComponent, ...namespaces: readonly string[]): void
+  /** A domain of the module's own. */
+  localRoute(domain: string, handler: (stanza: Stanza) => void | Promise<void>): void
+  command(spec: CommandSpec): void
+  /** Gives other modules and commands something to call; typed in provided.ts. */
+  provide<K extends keyof Provided>(name: K, value: Provided[K]): void
+  provided<K extends keyof Provided>(name: K): Provided[K] | undefined
+  /** Calls again and again; never twice at the same time. */
+  every(ms: number, call: () => void | Promise<void>): void
+  onStop(undo: () => void | Promise<void>): void
+}
+
+/** `start(...)` in method form, so that a ModuleSpec of particular options fits into a table of all. */
+export interface ModuleSpec<F extends Fields = Fields> {
+  readonly name: `mod_${string}`
+  readonly doc: string
+  readonly options: F
+  /** Must run before it; missing is an error. */
+  readonly requires?: readonly string[]
+  /** Starts behind these when they are there. */
+  readonly after?: readonly string[]
+  start(host: HostContext, options: Values<F>): void | Promise<void>
+  stop?(host: HostContext): void | Promise<void>
+  reload?(host: HostContext, now: Values<F>, before: Values<F>): void | Promise<void>
+}
+
+/** Returns its argument; it is there so that the types of `options` reach `start`. */
+export function defineModule<F extends Fields>(spec: ModuleSpec<F>): ModuleSpec {
+  return spec as unknown as ModuleSpec
+}

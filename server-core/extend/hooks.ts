@@ -1,0 +1,264 @@
+/**
+ * Hooks: the places where modules take part. All of them are on this page, with their types; lower numbers run first, equal
+ * ones in the order of adding. A handler that throws is logged and the next one runs with the accumulator unchanged.
+ */
+import type { Logger } from '../log.ts'
+import type { Session, SessionInfo } from '../routing/session.ts'
+import type { RosterItem, Subscription } from '../storage/storage.ts'
+import type { Element } from '../xml/element.ts'
+import type { Jid } from '../xmpp/jid.ts'
+import type { Stanza } from '../xmpp/stanza.ts'
+
+/**
+ * Every hook: `acc` is what a fold hands on (null drops a packet and ends the hook; a handler that returns nothing leaves it
+ * as it is; undefined is a hook that only tells), `info` what it is about. server-core/README.md says when each of them runs.
+ */
+export interface Hooks {
+  // routing
+  filter_packet: { acc: Stanza | null; info: object }
+  route_registered: { acc: undefined; info: { domain: string } }
+  route_unregistered: { acc: undefined; info: { domain: string } }
+  local_send_to_resource_hook: { acc: undefined; info: { stanza: Stanza } }
+  sm_receive_packet: { acc: Stanza | null; info: object }
+  bounce_sm_packet: { acc: Stanza | null; info: object }
+  offline_message_hook: { acc: undefined; info: { stanza: Stanza } }
+  // life of the server and its hosts
+  host_up: { acc: undefined; info: { host: string } }
+  host_down: { acc: undefined; info: { host: string } }
+  config_reloaded: { acc: undefined; info: object }
+  server_started: { acc: undefined; info: object }
+  server_stopping: { acc: undefined; info: object }
+  // client connections
+  check_bl_c2s: { acc: boolean; info: { address: string } }
+  c2s_stream_features: { acc: readonly Element[]; info: { host: string; authenticated: boolean } }
+  c2s_unauthenticated_iq: { acc: Element | undefined; info: { host: string; iq: Element; address: string } }
+  c2s_auth_result: {
+    acc: undefined
+    info: { result: string; user: string; mechanism: string; backend: string; address: string }
+  }
+  forbidden_session_hook: { acc: undefined; info: { jid: Jid } }
+  sm_register_connection_hook: { acc: undefined; info: { sid: string; jid: Jid; info: SessionInfo } }
+  sm_remove_connection_hook: { acc: undefined; info: { sid: string; jid: Jid; info: SessionInfo } }
+  c2s_session_opened: { acc: undefined; info: { session: Session } }
+  c2s_terminated: { acc: undefined; info: { session: Session; reason: string } }
+  // stanzas of a session
+  user_send_packet: { acc: Stanza | null; info: { session: Session } }
+  user_receive_packet: { acc: Stanza | null; info: { session: Session } }
+  c2s_filter_send: { acc: Element | null; info: { session: Session } }
+  privacy_check_packet: {
+    acc: 'allow' | 'deny'
+    info: { user: string; host: string; stanza: Stanza; direction: 'in' | 'out' }
+  }
+  // presence
+  c2s_presence_in: { acc: undefined; info: { session: Session; stanza: Stanza } }
+  c2s_update_presence: { acc: Element; info: { session: Session } }
+  c2s_broadcast_recipients: { acc: readonly Jid[]; info: { session: Session; presence: Element } }
+  user_available_hook: { acc: undefined; info: { jid: Jid } }
+  set_presence_hook: { acc: undefined; info: { session: Session; presence: Element } }
+  unset_presence_hook: { acc: undefined; info: { jid: Jid; status: string } }
+  presence_probe_hook: { acc: undefined; info: { from: Jid; to: Jid } }
+  // roster and subscriptions
+  roster_get: { acc: readonly RosterItem[]; info: { user: string; host: string } }
+  roster_get_subscription_lists: {
+    acc: { readonly from: readonly string[]; readonly to: readonly string[] }
+    info: { user: string; host: string }
+  }
+  roster_get_jid_info: {
+    acc: { readonly subscription: Subscription; readonly groups: readonly string[] }
+    info: { user: string; host: string; jid: Jid }
+  }
+  /** A subscription stanza came for an account; true lets the session manager deliver it. */
+  roster_in_subscription: { acc: boolean; info: { user: string; host: string; stanza: Stanza } }
+  /** A client sends a subscription stanza; stopped means that it was dealt with and is not routed. */
+  roster_out_subscription: { acc: undefined; info: { user: string; host: string; stanza: Stanza } }
+  roster_process_item: { acc: RosterItem; info: { user: string; host: string } }
+  roster_get_versioning_feature: { acc: readonly Element[]; info: { host: string } }
+  resend_subscription_requests_hook: { acc: readonly Stanza[]; info: { user: string; host: string } }
+  resend_offline_messages_hook: { acc: readonly Stanza[]; info: { user: string; host: string } }
+  // discovery (XEP-0030)
+  disco_local_identity: { acc: readonly Element[]; info: DiscoInfo }
+  disco_local_features: { acc: readonly string[]; info: DiscoInfo }
+  disco_local_items: { acc: readonly Element[]; info: DiscoInfo }
+  disco_sm_identity: { acc: readonly Element[]; info: DiscoInfo }
+  disco_sm_features: { acc: readonly string[]; info: DiscoInfo }
+  disco_sm_items: { acc: readonly Element[]; info: DiscoInfo }
+  disco_info: { acc: readonly Element[]; info: { host: string; node: string; lang: string } }
+  // accounts
+  register_user: { acc: undefined; info: { user: string; host: string } }
+  remove_user: { acc: undefined; info: { user: string; host: string } }
+  set_password: { acc: undefined; info: { user: string; host: string } }
+  sm_kick_user: { acc: undefined; info: { user: string; host: string } }
+  user_ping_timeout: { acc: undefined; info: { jid: Jid } }
+  // administration
+  api_call: {
+    acc: undefined
+    info: { caller: string; command: string; arguments: Readonly<Record<string, unknown>>; result: string }
+  }
+  reopen_log_hook: { acc: undefined; info: object }
+}
+
+export interface DiscoInfo {
+  readonly host: string
+  readonly from: Jid
+  readonly to: Jid
+  readonly node: string
+  readonly lang: string
+}
+
+export type HookName = keyof Hooks
+type Acc<N extends HookName> = Hooks[N]['acc']
+type Info<N extends HookName> = Hooks[N]['info']
+
+/** What a handler returns to end a hook with a value: nobody behind it runs. */
+export class Stop<T = undefined> {
+  readonly value: T
+  constructor(value: T) {
+    this.value = value
+  }
+}
+
+export function stop(): Stop
+export function stop<T>(value: T): Stop<T>
+export function stop<T>(value?: T): Stop<T | undefined> {
+  return new Stop(value)
+}
+
+export type HookHandler<N extends HookName> = (
+  acc: Acc<N>,
+  info: Info<N>,
+) => Acc<N> | Stop<Acc<N>> | void | Promise<Acc<N> | Stop<Acc<N>> | void>
+
+/** A handler of a hook that only tells may return nothing. */
+export type HookListener<N extends HookName> =
+  undefined extends Acc<N> ? (acc: Acc<N>, info: Info<N>) => unknown : HookHandler<N>
+
+interface Entry {
+  readonly seq: number
+  readonly owner: string
+  readonly handler: (acc: unknown, info: unknown) => unknown
+}
+
+const nobody: readonly Entry[] = []
+
+/**
+ * The hooks of a server. Host hooks are kept by host, global ones under ''. A hook that nobody listens to costs one look-up;
+ * one whose handlers all answer at once gives its result at once, not in a promise.
+ */
+export class HookRegistry {
+  readonly #entries = new Map<string, Map<string, readonly Entry[]>>()
+  readonly #log: Logger
+
+  constructor(log: Logger) {
+    this.#log = log
+  }
+
+  /** Adds a handler; adding the same again does nothing. Returns what takes it away. */
+  add<N extends HookName>(name: N, host: string, handler: HookListener<N>, seq = 50, owner = ''): () => void {
+    const entry: Entry = { seq, owner, handler: handler as Entry['handler'] }
+    let hosts = this.#entries.get(name)
+    if (!hosts) {
+      hosts = new Map()
+      this.#entries.set(name, hosts)
+    }
+    const list = hosts.get(host) ?? nobody
+    if (!list.some((other) => other.handler === entry.handler && other.seq === seq)) {
+      hosts.set(
+        host,
+        [...list, entry].sort((a, b) => a.seq - b.seq),
+      )
+    }
+    return () => this.delete(name, host, handler, seq)
+  }
+
+  delete<N extends HookName>(name: N, host: string, handler: HookListener<N>, seq = 50): void {
+    const hosts = this.#entries.get(name)
+    const list = hosts?.get(host)
+    if (!hosts || !list) return
+    const left = list.filter((entry) => entry.handler !== handler || entry.seq !== seq)
+    if (left.length > 0) hosts.set(host, left)
+    else hosts.delete(host)
+  }
+
+  /** Whether anybody listens, for callers that can spare making the arguments. */
+  has(name: HookName, host: string): boolean {
+    return this.#entries.get(name)?.has(host) ?? false
+  }
+
+  /** How many handlers an owner has: modules that stopped must have none. */
+  ownedBy(owner: string): number {
+    let count = 0
+    for (const hosts of this.#entries.values()) {
+      for (const list of hosts.values()) count += list.filter((entry) => entry.owner === owner).length
+    }
+    return count
+  }
+
+  /** Runs the handlers of a host in turn; the result is the accumulator that the last one, or `stop`, left. */
+  fold<N extends HookName>(name: N, host: string, acc: Acc<N>, info: Info<N>): Acc<N> | Promise<Acc<N>> {
+    const list = this.#entries.get(name)?.get(host)
+    if (list === undefined) return acc
+    const result = this.#from(name, list, 0, acc, info)
+    if (result instanceof Promise) return result.then((end) => end.acc as Acc<N>)
+    return result.acc as Acc<N>
+  }
+
+  /** Tells everybody; true when a handler ended it with `stop`: it has taken care. */
+  run<N extends HookName>(name: N, host: string, info: Info<N>): boolean | Promise<boolean> {
+    const list = this.#entries.get(name)?.get(host)
+    if (list === undefined) return false
+    const result = this.#from(name, list, 0, undefined, info)
+    return result instanceof Promise ? result.then((end) => end.stopped) : result.stopped
+  }
+
+  #from(
+    name: string,
+    list: readonly Entry[],
+    start: number,
+    acc: unknown,
+    info: unknown,
+  ): End | Promise<End> {
+    for (let i = start; i < list.length; i++) {
+      const entry = list[i] as Entry
+      let result: unknown
+      try {
+        result = entry.handler(acc, info)
+      } catch (error) {
+        this.#failed(name, entry, error)
+        continue
+      }
+      if (result instanceof Promise) return this.#later(name, list, i, acc, info, result)
+      if (result instanceof Stop) return { acc: result.value, stopped: true }
+      if (result === null) return { acc: null, stopped: true }
+      if (result !== undefined) acc = result
+    }
+    return { acc, stopped: false }
+  }
+
+  async #later(
+    name: string,
+    list: readonly Entry[],
+    i: number,
+    acc: unknown,
+    info: unknown,
+    pending: Promise<unknown>,
+  ): Promise<End> {
+    try {
+      const result = await pending
+      if (result instanceof Stop) return { acc: result.value, stopped: true }
+      if (result === null) return { acc: null, stopped: true }
+      if (result !== undefined) acc = result
+    } catch (error) {
+      this.#failed(name, list[i] as Entry, error)
+    }
+    return this.#from(name, list, i + 1, acc, info)
+  }
+
+  #failed(hook: string, entry: Entry, error: unknown): void {
+    this.#log.error({ hook, module: entry.owner, err: error }, 'a hook handler failed; the others go on')
+  }
+}
+
+interface End {
+  readonly acc: unknown
+  readonly stopped: boolean
+}
