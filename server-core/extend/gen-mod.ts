@@ -10,7 +10,7 @@ import type { Element } from '../xml/element.ts'
 import type { Stanza } from '../xmpp/stanza.ts'
 import type { CommandSpec } from './command.ts'
 import type { IqComponent, IqDiscipline, IqHandler } from './gen-iq-handler.ts'
-import type { HookListener, HookName } from './hooks.ts'
+import type { HookListener, HookName, Hooks } from './hooks.ts'
 import type { Provided } from './provided.ts'
 
 export interface HostContext {
@@ -28,6 +28,14 @@ export interface HostContext {
   hook<N extends HookName>(name: N, handler: HookListener<N>, seq?: number): void
   /** A hook of the whole server. */
   globalHook<N extends HookName>(name: N, handler: HookListener<N>, seq?: number): void
+  /** Runs a hook of this host, where the module is the one that knows when: each handler gets what the last one left. */
+  fold<N extends HookName>(
+    name: N,
+    acc: Hooks[N]['acc'],
+    info: Hooks[N]['info'],
+  ): Hooks[N]['acc'] | Promise<Hooks[N]['acc']>
+  /** The same for a hook that only tells; true when a handler has taken care of it. */
+  run<N extends HookName>(name: N, info: Hooks[N]['info']): boolean | Promise<boolean>
   /** The handler of a namespace: for the host (`local`) or for the bare JIDs of its accounts (`sm`). */
   iq(component: IqComponent, namespace: string, handler: IqHandler, discipline?: IqDiscipline): void
   /** Feature of the host and of its accounts in service discovery. */

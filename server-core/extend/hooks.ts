@@ -74,7 +74,11 @@ export interface Hooks {
   roster_process_item: { acc: RosterItem; info: { user: string; host: string } }
   roster_get_versioning_feature: { acc: readonly Element[]; info: { host: string } }
   resend_subscription_requests_hook: { acc: readonly Stanza[]; info: { user: string; host: string } }
-  resend_offline_messages_hook: { acc: readonly Stanza[]; info: { user: string; host: string } }
+  /** The messages for this session; what it does not write stays, and is for another when this one has ended. */
+  resend_offline_messages_hook: {
+    acc: readonly Stanza[]
+    info: { user: string; host: string; session: Session }
+  }
   // discovery (XEP-0030)
   disco_local_identity: { acc: readonly Element[]; info: DiscoInfo }
   disco_local_features: { acc: readonly string[]; info: DiscoInfo }

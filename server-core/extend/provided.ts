@@ -22,4 +22,9 @@ export interface RosterService {
 
 export interface OfflineService {
   count(user: string): Promise<number>
+  /**
+   * These messages (`offline` in a stanza's context) have been written, or acknowledged where the stream can: they are
+   * deleted. Whoever got them from resend_offline_messages_hook calls this; until then they stay.
+   */
+  delivered(user: string, seqs: readonly number[]): Promise<void>
 }
