@@ -9,14 +9,14 @@ import { before, until } from './deadline.ts'
 import { temporaryFolder } from './folder.ts'
 import { findProgram } from './peers.ts'
 import { freePorts } from './ports.ts'
-import { exited, type Result, run } from './process.ts'
+import { endWithUs, exited, type Result, run } from './process.ts'
 
 export interface EjabberdOptions {
   readonly host: string
   /** Lines of YAML at the top level: the authentication, certificates, rules. */
   readonly yaml: readonly string[]
   readonly loglevel?: string
-  /** Also listen for direct TLS; a certificate with its key is made with openssl. */
+  /** Also listen for direct TLS, and offer STARTTLS; a certificate with its key is made with openssl. */
   readonly tls?: boolean
   readonly modules?: readonly string[]
   /** More for the virtual machine. */
@@ -80,7 +80,7 @@ export async function startEjabberd(options: EjabberdOptions): Promise<Ejabberd>
       'registration_timeout: infinity',
       ...options.yaml,
       'listen:',
-      listener(port, ''),
+      listener(port, options.tls ? ', starttls: true' : ''),
       ...(options.tls ? [listener(tlsPort, ', tls: true')] : []),
       'modules:',
       ...(options.modules ?? ['mod_admin_extra: {}', 'mod_disco: {}', 'mod_roster: {}']).map(
@@ -116,6 +116,7 @@ export async function startEjabberd(options: EjabberdOptions): Promise<Ejabberd>
     { cwd: folder.file('spool'), env, stdio: ['ignore', output, output] },
   )
   closeSync(output)
+  endWithUs(beam)
   const end = exited(beam)
   let ended = false
   const mark = () => {
@@ -138,7 +139,7 @@ export async function startEjabberd(options: EjabberdOptions): Promise<Ejabberd>
     folder.remove()
   }
   try {
-    const ready = `Start accepting TCP connections at 127.0.0.1:${options.tls ? tlsPort : port}`
+    const ready = `Start accepting ${options.tls ? `TLS connections at 127.0.0.1:${tlsPort}` : `TCP connections at 127.0.0.1:${port}`}`
     await until(
       () => `ejabberd to listen; it said:\n${readLog()}`,
       () => {

@@ -43,6 +43,13 @@ export function exited(child: ChildProcess): Promise<number | null> {
   })
 }
 
+/** A child must not outlive a test process that gave up on it. */
+export function endWithUs(child: ChildProcess): void {
+  const kill = () => child.kill('SIGKILL')
+  process.once('exit', kill)
+  child.once('close', () => process.removeListener('exit', kill))
+}
+
 /** A long-running program whose lines of output can be waited for. */
 export interface Running {
   readonly child: ChildProcess
@@ -58,6 +65,7 @@ export interface Running {
 
 export function start(file: string, args: readonly string[], options: RunOptions = {}): Running {
   const child = spawn(file, args, { cwd: options.cwd, env: { ...process.env, ...options.env } })
+  endWithUs(child)
   const lines: string[] = []
   for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream }).on('line', (line) => lines.push(line))

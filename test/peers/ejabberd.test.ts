@@ -1,6 +1,6 @@
 /** Debian's ejabberd asks gatehouse-extauth, and a real client logs in. */
 import { readdirSync, readFileSync } from 'node:fs'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import { until } from '../harness/deadline.ts'
 import { type Ejabberd, startEjabberd } from '../harness/ejabberd.ts'
 import { type Folder, temporaryFolder } from '../harness/folder.ts'
@@ -23,10 +23,10 @@ describePeer(['ejabberd', 'slixmpp'], 'ejabberd with gatehouse-extauth', () => {
         'auth_use_cache: false',
       ],
     })
-  })
-  afterAll(async () => {
-    await ejabberd?.stop()
-    folder?.remove()
+    return async () => {
+      await ejabberd.stop()
+      folder.remove()
+    }
   })
 
   /** What a real client is told: `session`, or the condition of the refusal. */
