@@ -141,3 +141,7 @@ export function streamErrorElement(error: StreamError): Element {
   if (error.extra) children.push(error.extra)
   return new Element('stream:error', [], children, ns.streams)
 }
+
+export function isStanzaErrorCondition(name: string): name is StanzaErrorCondition {
+  return Object.hasOwn(defaultTypes, name)
+}
