@@ -57,7 +57,7 @@ export interface Running {
   readonly lines: readonly string[]
   readonly end: Promise<number | null>
   /** The first line, also of those already there, that gives a value. */
-  line<T>(what: string, pick: (line: string) => T | undefined, ms?: number): Promise<T>
+  line<T>(what: string, pick: (line: string, index: number) => T | undefined, ms?: number): Promise<T>
   write(line: string): void
   /** Ends it with a signal, SIGKILL after five seconds. */
   stop(signal?: NodeJS.Signals): Promise<number | null>
@@ -85,8 +85,8 @@ export function start(file: string, args: readonly string[], options: RunOptions
       until(
         () => `${what}; ${file} ${ended ? 'ended and ' : ''}said:\n${lines.slice(-200).join('\n')}`,
         () => {
-          for (const line of lines) {
-            const value = pick(line)
+          for (const [index, line] of lines.entries()) {
+            const value = pick(line, index)
             if (value !== undefined) return value
           }
           if (ended) throw new Error(`${what}: ${file} ended first, it said:\n${lines.join('\n')}`)

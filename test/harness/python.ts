@@ -35,12 +35,11 @@ export function startPython(script: string, args: readonly string[], password: s
     event(name, matches = () => true, ms = 15_000) {
       return running.line(
         `event ${name} of ${script} ${args.join(' ')}`,
-        (line) => {
+        (line, index) => {
+          if (taken.has(index)) return undefined
           const event = parse(line)
           if (event?.event !== name || !matches(event)) return undefined
-          const at = running.lines.indexOf(line)
-          if (taken.has(at)) return undefined
-          taken.add(at)
+          taken.add(index)
           return event
         },
         ms,
