@@ -28,3 +28,21 @@ export interface OfflineService {
    */
   delivered(user: string, seqs: readonly number[]): Promise<void>
 }
+
+/** What services give, to modules, other services and commands. */
+export interface ProvidedByServices {
+  cache: CacheService
+}
+
+export type Looked<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly error: string }
+
+export interface CacheService {
+  /**
+   * The value kept for the key, or what `find` gives; an `ok` is kept, an error is returned and not kept, a throw is passed
+   * on. Keys compare by value. Look-ups of one key at the same time run `find` once.
+   */
+  lookup<T>(key: unknown, find: () => Looked<T> | Promise<Looked<T>>): Promise<Looked<T>>
+  forget(key: unknown): void
+}

@@ -30,6 +30,8 @@ export type SessionEvent =
   | { readonly type: 'subscription'; readonly contact: Jid; readonly subscription: Subscription }
   /** Presence goes to one contact now: the resource's last available presence, or unavailable. */
   | { readonly type: 'send-presence'; readonly to: Jid; readonly available: boolean }
+  /** Somebody of this server became available: the resource's presence, if he may see it, is delivered to him. */
+  | { readonly type: 'probe'; readonly from: Jid }
   /** A stanza is handled as if this client had sent it. */
   | { readonly type: 'inject'; readonly element: Element }
 
@@ -40,10 +42,14 @@ export interface Session {
   readonly info: SessionInfo
   /** The last available presence without `to`; undefined before it and after an unavailable one. */
   readonly presence: Element | undefined
+  /** When that presence was sent: Unix time in milliseconds. */
+  readonly presenceSince: number
   /** Of that presence; undefined when there is none. */
   readonly priority: number | undefined
   /** Has asked for the roster, so gets its pushes (RFC 6121 §2.2). */
   interested: boolean
+  /** Whether somebody has this resource's directed presence (RFC 6121 §4.6). */
+  seenBy(jid: Jid): boolean
   deliver(stanza: Stanza): void
   tell(event: SessionEvent): void
 }

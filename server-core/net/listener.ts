@@ -1,0 +1,90 @@
+/** A listening port: accepts, checks the address, and starts a connection (server-behaviour: listener, socket, receiver). */
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import type { C2sListener } from '../config/schema.ts'
+import type { HookRegistry } from '../extend/hooks.ts'
+import type { Logger } from '../log.ts'
+import type { AddressLimits } from './address-limits.ts'
+import { Connection, type ConnectionLimits } from './connection.ts'
+
+export interface Listener {
+  readonly ip: string
+  /** The real one, also when 0 was asked for. */
+  readonly port: number
+  readonly tls: boolean
+  /** Accepts no more; connections that are there stay. */
+  close(): void
+}
+
+export interface ListenerContext {
+  readonly hooks: HookRegistry
+  readonly limits: AddressLimits
+  readonly connectionLimits: ConnectionLimits
+  readonly log: Logger
+}
+
+/** Throws an Error that says which port could not be opened, and why in words. */
+export function listen(
+  entry: C2sListener,
+  context: ListenerContext,
+  start: (connection: Connection) => void,
+): Promise<Listener> {
+  const server = createServer({ noDelay: true, keepAlive: true, pauseOnConnect: true }, (socket) => {
+    void accept(socket, context, start)
+  })
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(explain(entry, error)))
+    server.listen({ port: entry.port, host: entry.ip, backlog: entry.backlog, ipv6Only: false }, () => {
+      server.removeAllListeners('error')
+      server.on('error', (err) => context.log.error({ err, port: entry.port }, 'a listener has a problem'))
+      resolve({ ip: entry.ip, port: portOf(server), tls: entry.tls, close: () => server.close() })
+    })
+  })
+}
+
+async function accept(
+  socket: Socket,
+  context: ListenerContext,
+  start: (connection: Connection) => void,
+): Promise<void> {
+  const address = socket.remoteAddress
+  socket.on('error', () => socket.destroy())
+  if (address === undefined || !context.limits.connect(address)) {
+    socket.destroy()
+    return
+  }
+  socket.once('close', () => context.limits.disconnect(address))
+  if (context.hooks.has('check_bl_c2s', '')) {
+    if (await context.hooks.fold('check_bl_c2s', '', false, { address })) {
+      socket.destroy()
+      return
+    }
+  }
+  if (socket.destroyed) return
+  const connection = new Connection(socket, context.connectionLimits)
+  try {
+    start(connection)
+  } catch (err) {
+    context.log.error({ err, address }, 'a connection could not be started')
+    connection.destroy('internal error')
+    return
+  }
+  socket.resume()
+}
+
+function portOf(server: Server): number {
+  return (server.address() as AddressInfo).port
+}
+
+function explain(entry: C2sListener, error: NodeJS.ErrnoException): Error {
+  const where = `port ${entry.port} on ${entry.ip}`
+  if (error.code === 'EADDRINUSE') {
+    return new Error(`${where} is in use: stop the program that has it, or give another port under listen`)
+  }
+  if (error.code === 'EACCES') {
+    return new Error(
+      `${where} may not be opened: ports below 1024 need a privilege; give a higher one under listen`,
+    )
+  }
+  if (error.code === 'EADDRNOTAVAIL') return new Error(`${where}: this machine has no such address`)
+  return new Error(`${where} cannot be opened: ${error.message}`)
+}

@@ -1,0 +1,310 @@
+/**
+ * The session manager: which resources of an account are connected, and which of them get what is sent to the account
+ * (RFC 6121 §8). The delivery tables are in delivery.ts; here they are looked up and carried out.
+ *
+ * The registry is this process's; a registry among several nodes takes its place behind the same methods, which is why
+ * opening a session is asynchronous and why a session is only spoken to by deliver and tell.
+ */
+import type { IqHandlers } from '../extend/gen-iq-handler.ts'
+import type { HookRegistry } from '../extend/hooks.ts'
+import { StanzaError } from '../xmpp/errors.ts'
+import type { Jid } from '../xmpp/jid.ts'
+import { errorReply, type Stanza } from '../xmpp/stanza.ts'
+import { type BareState, toBare, toFullWithoutMatch } from './delivery.ts'
+import { unsubscribed } from './local-router.ts'
+import { answerProbe } from './probe.ts'
+import type { Router } from './router.ts'
+import type { Session, Sessions } from './session.ts'
+
+export interface SessionManagerOptions {
+  readonly maxUserSessions: number
+  readonly conflict: 'replace' | 'refuse' | 'rename'
+  /** Whether an IQ reaches a full JID only from those who may see its presence. */
+  readonly iqNeedsPresence: boolean
+}
+
+/** How long a new session waits for the one that it replaces, in milliseconds. */
+const replaceTimeout = 2_000
+
+const none: ReadonlyMap<string, Session> = new Map()
+
+export class SessionManager implements Sessions {
+  /** Bare JID → resource → session. */
+  readonly #accounts = new Map<string, Map<string, Session>>()
+  readonly #counts = new Map<string, number>()
+  /** Who waits for a session, by sid, to be over. */
+  readonly #ends = new Map<string, () => void>()
+  readonly #router: Router
+  readonly #iqs: IqHandlers
+  readonly #hooks: HookRegistry
+  readonly #options: SessionManagerOptions
+  readonly #accountExists: (user: string, host: string) => Promise<boolean>
+
+  constructor(
+    router: Router,
+    iqs: IqHandlers,
+    hooks: HookRegistry,
+    accountExists: (user: string, host: string) => Promise<boolean>,
+    options: SessionManagerOptions,
+  ) {
+    this.#router = router
+    this.#iqs = iqs
+    this.#hooks = hooks
+    this.#accountExists = accountExists
+    this.#options = options
+  }
+
+  find(jid: Jid): Session | undefined {
+    return this.#accounts.get(jid.bareText)?.get(jid.resource)
+  }
+
+  ofUser(user: string, host: string): readonly Session[] {
+    const sessions = this.#accounts.get(`${user}@${host}`)
+    if (!sessions) return []
+    return [...sessions.values()].sort((a, b) => (a.jid.resource < b.jid.resource ? -1 : 1))
+  }
+
+  *ofHost(host: string): Iterable<Session> {
+    for (const session of this.all()) if (session.jid.host === host) yield session
+  }
+
+  *all(): Iterable<Session> {
+    for (const sessions of this.#accounts.values()) yield* sessions.values()
+  }
+
+  count(host?: string): number {
+    if (host !== undefined) return this.#counts.get(host) ?? 0
+    let sum = 0
+    for (const count of this.#counts.values()) sum += count
+    return sum
+  }
+
+  /**
+   * Takes the full JID for a session, at once, so that two binds cannot both win; resolves when a session that had it is
+   * gone, or after 2 s. 'conflict' when it is taken and the option says to refuse; 'rename' when it says so.
+   */
+  async open(session: Session): Promise<'ok' | 'conflict' | 'rename'> {
+    const { jid } = session
+    const sessions = this.#accounts.get(jid.bareText) ?? new Map<string, Session>()
+    const before = sessions.get(jid.resource)
+    if (before && this.#options.conflict === 'refuse') return 'conflict'
+    if (before && this.#options.conflict === 'rename') return 'rename'
+    const waits: Promise<void>[] = []
+    if (before) {
+      waits.push(this.#end(before))
+    } else {
+      this.#counts.set(jid.host, (this.#counts.get(jid.host) ?? 0) + 1)
+      if (sessions.size >= this.#options.maxUserSessions) {
+        const oldest = [...sessions.values()].reduce((a, b) => (a.info.since <= b.info.since ? a : b))
+        waits.push(this.#end(oldest))
+      }
+    }
+    sessions.set(jid.resource, session)
+    this.#accounts.set(jid.bareText, sessions)
+    await Promise.all(waits)
+    await this.#hooks.run('sm_register_connection_hook', jid.host, {
+      sid: session.sid,
+      jid,
+      info: session.info,
+    })
+    return 'ok'
+  }
+
+  #end(session: Session): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, replaceTimeout)
+      this.#ends.set(session.sid, () => {
+        clearTimeout(timer)
+        resolve()
+      })
+      session.tell({ type: 'replaced' })
+    })
+  }
+
+  /** Whether the full JID is still this session's. */
+  owns(session: Session): boolean {
+    return this.find(session.jid) === session
+  }
+
+  /** Takes a session out, if its full JID is still its own. */
+  async close(session: Session): Promise<void> {
+    const { jid, sid, info } = session
+    const sessions = this.#accounts.get(jid.bareText)
+    if (sessions?.get(jid.resource) === session) {
+      sessions.delete(jid.resource)
+      if (sessions.size === 0) this.#accounts.delete(jid.bareText)
+      this.#counts.set(jid.host, (this.#counts.get(jid.host) ?? 1) - 1)
+    }
+    this.#ends.get(sid)?.()
+    this.#ends.delete(sid)
+    await this.#hooks.run('sm_remove_connection_hook', jid.host, { sid, jid, info })
+  }
+
+  /** A stanza to an account or one of its resources. */
+  route(stanza: Stanza): void | Promise<void> {
+    const { host } = stanza.to
+    if (this.#hooks.has('sm_receive_packet', host) || this.#hooks.has('privacy_check_packet', host)) {
+      return this.#hooked(stanza)
+    }
+    return this.#deliver(stanza)
+  }
+
+  async #hooked(stanza: Stanza): Promise<void> {
+    const { user, host } = stanza.to
+    const taken = await this.#hooks.fold('sm_receive_packet', host, stanza, {})
+    if (!taken) return
+    const verdict = await this.#hooks.fold('privacy_check_packet', host, 'allow', {
+      user,
+      host,
+      stanza: taken,
+      direction: 'in',
+    })
+    if (verdict === 'allow') return this.#deliver(taken)
+    const answered =
+      taken.isRequest || (taken.kind === 'message' && ['', 'normal', 'chat'].includes(taken.type))
+    if (answered) return this.#refuse(taken)
+  }
+
+  #deliver(stanza: Stanza): void | Promise<void> {
+    const { to } = stanza
+    const sessions = this.#accounts.get(to.bareText) ?? none
+    if (to.resource !== '') {
+      const session = sessions.get(to.resource)
+      if (session) return this.#toSession(stanza, session)
+    }
+    if (stanza.kind === 'message') return this.#message(stanza, sessions)
+    if (stanza.kind === 'presence') return this.#presence(stanza, sessions)
+    return this.#iq(stanza, sessions)
+  }
+
+  #toSession(stanza: Stanza, session: Session): void | Promise<void> {
+    if (stanza.kind === 'presence' && isSubscription(stanza.type))
+      return this.#presence(stanza, new Map([['', session]]))
+    if (stanza.kind === 'presence' && stanza.type === 'probe') return this.#probe(stanza)
+    if (stanza.kind === 'iq' && stanza.isRequest && this.#options.iqNeedsPresence) {
+      return this.#iqIfSeen(stanza, session)
+    }
+    session.deliver(stanza)
+  }
+
+  #message(stanza: Stanza, sessions: ReadonlyMap<string, Session>): void | Promise<void> {
+    const receivers = available(sessions)
+    const state: BareState = receivers.length === 0 ? 'none' : receivers.length === 1 ? 'one' : 'several'
+    const rule =
+      stanza.to.resource === '' ? toBare(stanza.type, state) : toFullWithoutMatch(stanza.type, state)
+    switch (rule) {
+      case 'drop':
+        return this.#dropOrRefuse(stanza, sessions)
+      case 'refuse':
+        return this.#refuse(stanza)
+      case 'store':
+        return this.#store(stanza)
+      case 'highest': {
+        const top = Math.max(...receivers.map((session) => session.priority ?? 0))
+        for (const session of receivers) if (session.priority === top) session.deliver(stanza)
+        return
+      }
+      case 'all':
+        for (const session of receivers) session.deliver(stanza)
+    }
+  }
+
+  /** A headline to a full JID of nobody is refused, to anybody's missing resource it is dropped (RFC 6121 §8.5.1). */
+  #dropOrRefuse(stanza: Stanza, sessions: ReadonlyMap<string, Session>): void | Promise<void> {
+    if (stanza.type !== 'headline' || stanza.to.resource === '' || sessions.size > 0) return
+    return this.#accountExists(stanza.to.user, stanza.to.host).then((exists) => {
+      if (!exists) return this.#refuse(stanza)
+    })
+  }
+
+  /** Nobody to deliver to: stored by whoever keeps offline messages, else refused. */
+  async #store(stanza: Stanza): Promise<void> {
+    const { user, host } = stanza.to
+    const exists = await this.#accountExists(user, host)
+    if (exists && (await this.#hooks.run('offline_message_hook', host, { stanza }))) return
+    return this.#refuse(stanza)
+  }
+
+  async #presence(stanza: Stanza, sessions: ReadonlyMap<string, Session>): Promise<void> {
+    if (stanza.type === 'probe') return this.#probe(stanza)
+    if (isSubscription(stanza.type)) return this.#subscription(stanza, sessions)
+    // to a resource that is not there, or an error: nobody to tell
+    if (stanza.to.resource !== '' || stanza.type === 'error') return
+    for (const session of sessions.values()) if (session.presence) session.deliver(stanza)
+  }
+
+  async #subscription(stanza: Stanza, sessions: ReadonlyMap<string, Session>): Promise<void> {
+    const { user, host, resource } = stanza.to
+    // only a request may go to a resource that is not there
+    if (resource !== '' && sessions.size === 0 && stanza.type !== 'subscribe') return
+    if (!(await this.#accountExists(user, host))) return
+    const toAccount = resource === '' ? stanza : stanza.withTo(stanza.to.bare)
+    const show = await this.#hooks.fold('roster_in_subscription', host, false, {
+      user,
+      host,
+      stanza: toAccount,
+    })
+    if (!show) return
+    for (const session of this.ofUser(user, host)) if (session.presence) session.deliver(toAccount)
+  }
+
+  async #probe(stanza: Stanza): Promise<void> {
+    const { user, host } = stanza.to
+    if (!(await this.#accountExists(user, host))) return this.#router.route(unsubscribed(stanza))
+    const own = stanza.from.bareText === stanza.to.bareText
+    const { subscription } = await this.#hooks.fold(
+      'roster_get_jid_info',
+      host,
+      { subscription: 'none', groups: [] },
+      { user, host, jid: stanza.from.bare },
+    )
+    const allowed = own || subscription === 'from' || subscription === 'both'
+    await this.#hooks.run('presence_probe_hook', host, { from: stanza.from, to: stanza.to })
+    for (const answer of answerProbe(stanza, allowed, this.ofUser(user, host)))
+      await this.#router.route(answer)
+  }
+
+  #iq(stanza: Stanza, sessions: ReadonlyMap<string, Session>): void | Promise<void> {
+    if (!stanza.isRequest) return
+    if (stanza.to.resource !== '') return this.#refuse(stanza)
+    const { user, host } = stanza.to
+    const handle = (): void | Promise<void> =>
+      this.#iqs.handle('sm', host, stanza, (reply) => this.#router.route(reply))
+    // somebody connected has an account; asking the backend for every IQ to oneself would be waste
+    if (sessions.size > 0) return handle()
+    return this.#accountExists(user, host).then((exists) => (exists ? handle() : this.#refuse(stanza)))
+  }
+
+  async #iqIfSeen(stanza: Stanza, session: Session): Promise<void> {
+    const { user, host } = stanza.to
+    const own = stanza.from.bareText === stanza.to.bareText || stanza.from.text === host
+    if (own || session.seenBy(stanza.from)) return session.deliver(stanza)
+    const { subscription } = await this.#hooks.fold(
+      'roster_get_jid_info',
+      host,
+      { subscription: 'none', groups: [] },
+      { user, host, jid: stanza.from.bare },
+    )
+    if (subscription === 'from' || subscription === 'both') return session.deliver(stanza)
+    return this.#refuse(stanza)
+  }
+
+  async #refuse(stanza: Stanza): Promise<void> {
+    const bounced = await this.#hooks.fold('bounce_sm_packet', stanza.to.host, stanza, {})
+    const answer = bounced && errorReply(bounced, new StanzaError('service-unavailable'))
+    if (answer) return this.#router.route(answer)
+  }
+}
+
+function isSubscription(type: string): boolean {
+  return type === 'subscribe' || type === 'subscribed' || type === 'unsubscribe' || type === 'unsubscribed'
+}
+
+function available(sessions: ReadonlyMap<string, Session>): readonly Session[] {
+  if (sessions.size === 0) return []
+  const list: Session[] = []
+  for (const session of sessions.values()) {
+    if (session.priority !== undefined && session.priority >= 0) list.push(session)
+  }
+  return list
+}
