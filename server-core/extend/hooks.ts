@@ -59,12 +59,14 @@ export interface Hooks {
   presence_probe_hook: { acc: undefined; info: { from: Jid; to: Jid } }
   // roster and subscriptions
   roster_get: { acc: readonly RosterItem[]; info: { user: string; host: string } }
+  /** `failed`: nobody could find out now, which is not "nobody". */
   roster_get_subscription_lists: {
-    acc: { readonly from: readonly string[]; readonly to: readonly string[] }
+    acc: { readonly from: readonly string[]; readonly to: readonly string[]; readonly failed?: true }
     info: { user: string; host: string }
   }
+  /** `failed`: it could not be found out now, which is not "none": no `unsubscribed` may follow from it. */
   roster_get_jid_info: {
-    acc: { readonly subscription: Subscription; readonly groups: readonly string[] }
+    acc: { readonly subscription: Subscription; readonly groups: readonly string[]; readonly failed?: true }
     info: { user: string; host: string; jid: Jid }
   }
   /** A subscription stanza came for an account; true lets the session manager deliver it. */

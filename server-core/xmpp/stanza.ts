@@ -10,8 +10,8 @@ export type StanzaKind = 'message' | 'presence' | 'iq'
 export interface StanzaContext {
   /** A copy that was wrapped for another session of the same account. */
   readonly forwarded?: true
-  /** Comes from the offline store. */
-  readonly offline?: true
+  /** Comes from the offline store, which keeps it under this number until it is told that it was delivered. */
+  readonly offline?: number
   /** A session refused it after it was routed; this is the second and last attempt. */
   readonly rerouted?: true
   /** In the archive already. */
