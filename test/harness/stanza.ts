@@ -6,7 +6,7 @@ export interface Stanza {
   readonly name: string
   readonly xmlns: string
   /** Attributes by their written name, without namespace declarations. */
-  readonly attrs: Readonly<Record<string, string>>
+  readonly attrs: Readonly<Record<string, string | undefined>>
   readonly children: readonly Stanza[]
   /** The element's own character data. */
   readonly text: string
