@@ -82,6 +82,15 @@ export function count(min = 0, max = Number.MAX_SAFE_INTEGER) {
   return z.int().min(min).max(max)
 }
 
+/** Permissions of a file by their octal digits, 0660 or '0660'; a number afterwards. */
+export function fileMode() {
+  return z.union([z.string(), z.number()]).transform((value, context) => {
+    if (/^0?[0-7]{3}$/.test(String(value))) return Number.parseInt(String(value), 8)
+    context.addIssue({ code: 'custom', message: "must be three octal digits, for example '0660'" })
+    return z.NEVER
+  })
+}
+
 /** A domain name, prepared (RFC 7622 §3.2). */
 export function hostName() {
   return z.string().transform((value, context) => {

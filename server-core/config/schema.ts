@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import { type LogLevel, logLevels } from '../log.ts'
-import { count, duration, hostName, listOf, size } from './fields.ts'
+import { count, duration, fileMode, hostName, listOf, size } from './fields.ts'
 
 const levels = Object.keys(logLevels) as [LogLevel, ...LogLevel[]]
 
@@ -46,11 +46,7 @@ const c2sListener = z.strictObject({
 
 const controlListener = z.strictObject({
   path: z.string().optional().describe('path of the socket; gatehouse.sock in the data folder when absent'),
-  mode: z
-    .union([z.string().regex(/^0?[0-7]{3}$/), z.number()])
-    .default('0600')
-    .transform((mode) => (typeof mode === 'number' ? mode : Number.parseInt(mode, 8)))
-    .describe('permissions of the socket'),
+  mode: fileMode().default(0o600).describe('permissions of the socket'),
   group: z.string().optional().describe('group that owns the socket'),
   commands: z
     .union([z.literal('all'), z.array(z.string())])
@@ -94,7 +90,7 @@ export const configSchema = z.strictObject({
   services: z.record(z.string(), optionBag.nullable()).default({ service_admin_extra: {} }),
   host_config: z
     .record(
-      z.string(),
+      hostName(),
       z
         .strictObject({
           ...hostOptions,

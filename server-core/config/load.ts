@@ -1,0 +1,84 @@
+/**
+ * The server's configuration: found, read, checked whole, and typed. Nothing is started before all of it is right; all
+ * complaints come at once.
+ */
+import { existsSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { type Configurable, checkConfig } from './checks.ts'
+import { type Complaint, type Finding, optionName } from './complaint.ts'
+import { inOrder, loadYaml } from './load-yaml.ts'
+import { type Config, configSchema } from './schema.ts'
+
+export { type Complaint, formatComplaint } from './complaint.ts'
+export { checkYaml, type Loaded, loadYaml } from './load-yaml.ts'
+
+export type LoadedConfig =
+  | {
+      readonly ok: true
+      /** data_dir, log_file, certfiles and the control sockets' paths are absolute, from the file's folder. */
+      readonly config: Config
+      readonly warnings: readonly Complaint[]
+    }
+  | { readonly ok: false; readonly complaints: readonly Complaint[] }
+
+export interface LoadOptions {
+  /** The file; undefined = all defaults. */
+  readonly path: string | undefined
+  readonly modules: readonly Configurable[]
+  readonly services: readonly Configurable[]
+}
+
+/** Where the configuration is: what was asked for, else the environment, else the working folder; undefined = none. */
+export function configPath(
+  argument: string | undefined,
+  environment: Readonly<Record<string, string | undefined>>,
+): string | undefined {
+  const named = argument ?? (environment['GATEHOUSE_CONFIG'] || undefined)
+  if (named !== undefined) return named
+  return existsSync('gatehouse.yml') ? 'gatehouse.yml' : undefined
+}
+
+export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
+  const { path, modules, services } = options
+  const loaded = path === undefined ? undefined : await loadYaml(configSchema, path)
+  if (loaded && !loaded.ok) return loaded
+  const config = absolute(loaded?.value ?? configSchema.parse({}), path === undefined ? '.' : dirname(path))
+  const found = await checkConfig({
+    config,
+    raw: loaded?.source.raw ?? {},
+    modules,
+    services,
+    isOctal: (place) => loaded?.source.isOctal(place) ?? false,
+  })
+  const place = loaded?.source.complaint ?? withoutFile
+  const complaints = found.filter((one) => !one.warning).map(place)
+  if (complaints.length > 0) return { ok: false, complaints: inOrder(complaints) }
+  return { ok: true, config, warnings: inOrder(found.map(place)) }
+}
+
+function withoutFile(finding: Finding): Complaint {
+  const { path, message } = finding
+  return { file: undefined, line: undefined, column: undefined, option: optionName(path), message }
+}
+
+/** Paths in a file are meant from the folder that the file is in, wherever the server is started. */
+function absolute(config: Config, base: string): Config {
+  const dataDir = resolve(base, config.data_dir)
+  const certfiles = (files: readonly string[]) => files.map((file) => resolve(base, file))
+  return {
+    ...config,
+    data_dir: dataDir,
+    log_file: config.log_file === undefined ? undefined : resolve(base, config.log_file),
+    control: config.control.map((listener) => ({
+      ...listener,
+      path: listener.path === undefined ? join(dataDir, 'gatehouse.sock') : resolve(base, listener.path),
+    })),
+    certfiles: certfiles(config.certfiles),
+    host_config: Object.fromEntries(
+      Object.entries(config.host_config).map(([host, own]) => [
+        host,
+        own.certfiles === undefined ? own : { ...own, certfiles: certfiles(own.certfiles) },
+      ]),
+    ),
+  }
+}
