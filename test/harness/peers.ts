@@ -2,11 +2,9 @@
  * Suites against software that is not ours and may be missing on this machine. A suite whose peer is missing is left out
  * and named at the end of the run; with GATEHOUSE_PEERS=required it fails instead.
  */
-import { spawnSync } from 'node:child_process'
-import { accessSync, constants } from 'node:fs'
-import { delimiter, join } from 'node:path'
 import { describe, test } from 'vitest'
 import './peers-meta.ts'
+import { findProgram, slixmppPython } from './find.ts'
 
 interface Peer {
   /** Debian's package. */
@@ -14,35 +12,7 @@ interface Peer {
   found(): boolean
 }
 
-/** Debian keeps servers in sbin, which is not on everybody's PATH. */
-const searchPath = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/bin']
-
-/** Where a program is; undefined when it is not installed. */
-export function findProgram(name: string): string | undefined {
-  return searchPath
-    .map((folder) => join(folder, name))
-    .find((path) => {
-      try {
-        accessSync(path, constants.X_OK)
-        return true
-      } catch {
-        return false
-      }
-    })
-}
-
 const has = (...names: string[]) => names.every((name) => findProgram(name) !== undefined)
-
-let python: string | false | undefined
-
-/** A Python that has slixmpp: Debian's package belongs to Debian's interpreter, not to the first one on the PATH. */
-export function slixmppPython(): string | undefined {
-  python ??=
-    ['/usr/bin/python3', findProgram('python3')].find(
-      (path) => path !== undefined && spawnSync(path, ['-c', 'import slixmpp']).status === 0,
-    ) ?? false
-  return python === false ? undefined : python
-}
 
 export const peers = {
   ejabberd: { package: 'ejabberd', found: () => has('ejabberdctl', 'erl') },

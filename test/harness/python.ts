@@ -1,6 +1,7 @@
 /** Python clients in fixtures/peers: they print one JSON object a line, {"event": …}, and read commands the same way. */
+
+import { slixmppPython } from './find.ts'
 import { peerFixtures } from './paths.ts'
-import { slixmppPython } from './peers.ts'
 import { type Running, start } from './process.ts'
 
 export interface PythonEvent {

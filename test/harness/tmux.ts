@@ -1,6 +1,6 @@
 /** Terminal programs, driven as a person does: keys in, the screen out. Each has its own tmux server. */
 import { until } from './deadline.ts'
-import { findProgram } from './peers.ts'
+import { findProgram } from './find.ts'
 import { run } from './process.ts'
 
 export interface Terminal {

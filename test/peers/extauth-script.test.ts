@@ -3,9 +3,10 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { beforeAll, expect, test } from 'vitest'
 import { type LoginOptions, TestClient } from '../harness/client.ts'
 import { until } from '../harness/deadline.ts'
+import { findProgram } from '../harness/find.ts'
 import { type Folder, temporaryFolder } from '../harness/folder.ts'
 import { peerFixtures } from '../harness/paths.ts'
-import { describePeer, findProgram } from '../harness/peers.ts'
+import { describePeer } from '../harness/peers.ts'
 import { type Server, startServer } from '../harness/server.ts'
 
 describePeer('python3', "gatehouse with an administrator's own extauth script", () => {
