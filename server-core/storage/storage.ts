@@ -3,7 +3,8 @@
  * coming at once: every call is asynchronous, the next implementation talks to a server over a network.
  *
  * All users and hosts are prepared (nodeprep, nameprep) before they come here. Every write is durable when its promise
- * resolves. A call that cannot be carried out rejects with StorageUnavailable; that is never an answer.
+ * resolves. A call that cannot be carried out rejects with StorageUnavailable; that is never an answer. A call with a
+ * signal rejects with the signal's reason, and changes nothing, when that aborts before the change is made.
  */
 
 export class StorageUnavailable extends Error {
@@ -19,7 +20,7 @@ export interface Storage {
   readonly rosters: RosterStore
   readonly offline: OfflineStore
   /** Deletes everything of every kind that is kept for one account, at once. False if there was no account. */
-  removeAccount(user: string, host: string): Promise<boolean>
+  removeAccount(user: string, host: string, signal?: AbortSignal): Promise<boolean>
   close(): Promise<void>
 }
 
@@ -54,13 +55,19 @@ export interface AccountStore {
   get(user: string, host: string): Promise<AccountRecord | undefined>
   credentials(user: string, host: string): Promise<readonly Credential[]>
   /** Makes the account with these credentials; false, and nothing is changed, if it exists. */
-  create(user: string, host: string, credentials: readonly Credential[]): Promise<boolean>
+  create(
+    user: string,
+    host: string,
+    credentials: readonly Credential[],
+    signal?: AbortSignal,
+  ): Promise<boolean>
   /** Replaces the credentials of one label; false, and nothing is changed, if the account does not exist. */
   setCredentials(
     user: string,
     host: string,
     label: string,
     credentials: readonly Credential[],
+    signal?: AbortSignal,
   ): Promise<boolean>
   /** Replaces one credential if it is still what was read (compare and swap); false if it has changed meanwhile. */
   replaceCredential(user: string, host: string, old: Credential, now: readonly Credential[]): Promise<boolean>
@@ -71,6 +78,8 @@ export interface AccountStore {
   count(host: string): Promise<number>
   /** How many accounts of the host keep their own password in each format. */
   formats(host: string): Promise<ReadonlyMap<string, number>>
+  /** How many accounts of the host keep their own password in none of these formats. */
+  countWithout(host: string, formats: readonly string[]): Promise<number>
 }
 
 export type Subscription = 'none' | 'to' | 'from' | 'both'
@@ -99,11 +108,13 @@ export interface RosterChange {
 }
 
 export interface RosterStore {
+  /** Everything that is kept, mere pending ins included. */
   list(user: string, host: string): Promise<readonly RosterItem[]>
   get(user: string, host: string, jid: string): Promise<RosterItem | undefined>
   /**
    * Changes one item with nothing in between: `change` gets the item and returns what it shall be; undefined deletes it,
-   * the same object changes nothing. The version counts up when something that shows has changed.
+   * the same object changes nothing. The version grows when something that shows has changed. `change` only looks at
+   * what it gets: it may be called more than once.
    */
   update(
     user: string,
@@ -111,6 +122,7 @@ export interface RosterStore {
     jid: string,
     change: (old: RosterItem | undefined) => RosterItem | undefined,
   ): Promise<RosterChange>
+  /** Without mere pending ins. */
   count(user: string, host: string): Promise<number>
   version(user: string, host: string): Promise<number>
   /** What has changed since a version, in order, a removed contact as `{jid, item: undefined}`; undefined = too long ago. */
@@ -131,7 +143,10 @@ export interface OfflineMessage {
 }
 
 export interface OfflineStore {
-  /** 'full' when the account would have more than these messages or bytes; nothing is stored then. */
+  /**
+   * 'full' when the account would have more than these messages or bytes; nothing is stored then. `expires` is Unix time in
+   * milliseconds.
+   */
   store(
     user: string,
     host: string,

@@ -1,0 +1,248 @@
+/**
+ * One SQLite file as a promise-based store. Reads run at once; writes that are asked for in one turn of the event loop
+ * share one transaction and one flush to disk, and their promises settle when it is committed. Several processes may have
+ * the same file open. A file that is locked is tried again until the deadline without blocking the event loop; one that
+ * went away or broke is opened again as soon as it is back.
+ */
+import { closeSync, mkdirSync, openSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { StorageUnavailable } from '../storage.ts'
+import { breaksConnection, Connection, isBusy, unavailable } from './connection.ts'
+import { migrate } from './schema.ts'
+
+export interface DatabaseOptions {
+  readonly file: string
+  /** Make missing folders (mode 0700); otherwise the folder must exist. */
+  readonly makeFolder?: boolean
+  /** How long a call waits for a lock, in milliseconds. */
+  readonly deadline?: number
+  /** How many writes may wait for a lock. */
+  readonly maxWaiting?: number
+}
+
+interface PendingWrite {
+  readonly run: (connection: Connection) => unknown
+  readonly resolve: (result: unknown) => void
+  readonly reject: (error: unknown) => void
+  readonly until: number
+  readonly signal: AbortSignal | undefined
+}
+
+/** So many writes share a transaction at most, or the event loop would stand still for too long. */
+const maxBatch = 500
+/** How often reads look whether the file was replaced, in milliseconds; writes look every time. */
+const lookEvery = 1000
+
+export class Database {
+  readonly #file: string
+  readonly #makeFolder: boolean
+  readonly #deadline: number
+  readonly #maxWaiting: number
+  #connection: Connection | undefined
+  #opening: Promise<Connection> | undefined
+  #openedBefore: boolean = false
+  #lookedAt = 0
+  #closed: boolean = false
+  #waiting: PendingWrite[] = []
+  #flushing: Promise<void> | undefined
+
+  constructor(options: DatabaseOptions) {
+    this.#file = options.file
+    this.#makeFolder = options.makeFolder ?? false
+    this.#deadline = options.deadline ?? 5000
+    this.#maxWaiting = options.maxWaiting ?? 10_000
+  }
+
+  /** Opens the file, makes or migrates the schema. Calls do this by themselves; this is to learn early whether it works. */
+  async open(): Promise<void> {
+    await this.#retrying((connection) => connection.get('SELECT 1'))
+  }
+
+  /** `run` sees what is committed. It must not wait, and may run more than once. */
+  async read<T>(run: (connection: Connection) => T): Promise<T> {
+    return this.#retrying(run)
+  }
+
+  /**
+   * `run` sees and changes the data with nothing in between, and its error undoes its own changes only. It must not wait,
+   * and may run more than once. It does not start any more when `signal` has aborted.
+   */
+  async write<T>(run: (connection: Connection) => T, signal?: AbortSignal): Promise<T> {
+    signal?.throwIfAborted()
+    if (this.#closed) throw this.#closedError()
+    if (this.#waiting.length >= this.#maxWaiting) {
+      throw new StorageUnavailable(`the database ${this.#file}: too many changes wait for it`)
+    }
+    return new Promise<T>((resolve, reject) => {
+      const until = performance.now() + this.#deadline
+      this.#waiting.push({ run, resolve: resolve as (result: unknown) => void, reject, until, signal })
+      this.#flushing ??= this.#flush()
+    })
+  }
+
+  /** Waits for what was asked for, then closes. */
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#flushing
+    await this.#opening?.catch(() => undefined)
+    this.#drop()
+  }
+
+  async #retrying<T>(run: (connection: Connection) => T): Promise<T> {
+    const until = performance.now() + this.#deadline
+    for (let attempt = 0; ; attempt++) {
+      if (this.#closed) throw this.#closedError()
+      try {
+        const connection = this.#usable(lookEvery) ?? (await this.#reopened())
+        if (this.#closed) throw this.#closedError()
+        return run(connection)
+      } catch (error) {
+        if (isBusy(error) && performance.now() < until) {
+          await delay(pause(attempt))
+          continue
+        }
+        throw this.#failed(error)
+      }
+    }
+  }
+
+  async #flush(): Promise<void> {
+    for (let attempt = 0; this.#waiting.length > 0; ) {
+      await turnOver()
+      const batch = this.#takeBatch()
+      if (batch.length === 0) continue
+      try {
+        const connection = this.#usable(0) ?? (await this.#reopened())
+        const settle = transaction(connection, batch)
+        attempt = 0
+        for (const done of settle) done()
+      } catch (error) {
+        if (isBusy(error)) {
+          this.#waiting = [...batch, ...this.#waiting]
+          this.#expire(error)
+          await delay(pause(attempt++))
+          continue
+        }
+        const failure = this.#failed(error)
+        for (const write of batch) write.reject(failure)
+      }
+    }
+    this.#flushing = undefined
+  }
+
+  #takeBatch(): PendingWrite[] {
+    const batch: PendingWrite[] = []
+    for (const write of this.#waiting.splice(0, maxBatch)) {
+      if (write.signal?.aborted) write.reject(write.signal.reason)
+      else batch.push(write)
+    }
+    return batch
+  }
+
+  #expire(error: unknown): void {
+    const now = performance.now()
+    const failure = this.#failed(error)
+    this.#waiting = this.#waiting.filter((write) => {
+      if (now < write.until) return true
+      write.reject(failure)
+      return false
+    })
+  }
+
+  /** The open connection, if there is one and its file was still in place at most `maxAge` milliseconds ago. */
+  #usable(maxAge: number): Connection | undefined {
+    const now = performance.now()
+    if (this.#connection !== undefined && now - this.#lookedAt >= maxAge) {
+      this.#lookedAt = now
+      if (!this.#connection.isCurrent()) this.#drop()
+    }
+    return this.#connection
+  }
+
+  async #reopened(): Promise<Connection> {
+    this.#opening ??= this.#open().finally(() => {
+      this.#opening = undefined
+    })
+    return this.#opening
+  }
+
+  async #open(): Promise<Connection> {
+    const { default: Sqlite } = await import('better-sqlite3')
+    if (this.#openedBefore) statSync(this.#file)
+    else this.#makeFile()
+    const db = new Sqlite(this.#file, { timeout: 0, fileMustExist: true })
+    const connection = new Connection(db, this.#file)
+    try {
+      // Foreign keys are off and synchronous is what the build says, for each new connection.
+      connection.script('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;')
+      migrate(connection, this.#file, { mayBeEmpty: !this.#openedBefore })
+    } catch (error) {
+      db.close()
+      throw error
+    }
+    connection.remember()
+    this.#connection = connection
+    this.#openedBefore = true
+    this.#lookedAt = performance.now()
+    return this.#connection
+  }
+
+  /** SQLite would make the file with the mode that the umask leaves; its -wal and -shm take over the mode of the file. */
+  #makeFile(): void {
+    if (this.#makeFolder) mkdirSync(dirname(this.#file), { recursive: true, mode: 0o700 })
+    closeSync(openSync(this.#file, 'a', 0o600))
+  }
+
+  #failed(error: unknown): unknown {
+    if (breaksConnection(error)) this.#drop()
+    return unavailable(this.#file, error) ?? error
+  }
+
+  #drop(): void {
+    const connection = this.#connection
+    this.#connection = undefined
+    connection?.close()
+  }
+
+  #closedError(): StorageUnavailable {
+    return new StorageUnavailable(`the database ${this.#file} is closed`)
+  }
+}
+
+/** Runs the writes in one transaction; gives what settles each of them, for after the commit. */
+function transaction(connection: Connection, batch: readonly PendingWrite[]): (() => void)[] {
+  connection.run('BEGIN IMMEDIATE')
+  try {
+    const settle = batch.map((write) => inSavepoint(connection, write))
+    connection.run('COMMIT')
+    return settle
+  } catch (error) {
+    // Some errors (a full disk) have ended the transaction already.
+    if (connection.inTransaction) connection.run('ROLLBACK')
+    throw error
+  }
+}
+
+function inSavepoint(connection: Connection, write: PendingWrite): () => void {
+  connection.run('SAVEPOINT one')
+  try {
+    const result = write.run(connection)
+    connection.run('RELEASE one')
+    return () => write.resolve(result)
+  } catch (error) {
+    if (isBusy(error) || unavailable('', error) !== undefined || !connection.inTransaction) throw error
+    connection.run('ROLLBACK TO one')
+    connection.run('RELEASE one')
+    return () => write.reject(error)
+  }
+}
+
+function pause(attempt: number): number {
+  return Math.min(2 ** attempt, 50) + Math.random() * 3
+}
+
+/** Lets everything that is ready in this turn of the event loop run first. */
+function turnOver(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}

@@ -1,0 +1,39 @@
+/** Everything in one SQLite file. */
+import type { Storage } from '../storage.ts'
+import { SqliteAccounts } from './accounts.ts'
+import { Database, type DatabaseOptions } from './database.ts'
+import { SqliteOffline } from './offline.ts'
+import { SqliteRosters } from './rosters.ts'
+import { accountTables } from './schema.ts'
+
+/** Opens nothing yet: the first call does, or `open`. */
+export class SqliteStorage implements Storage {
+  readonly #database: Database
+  readonly accounts: SqliteAccounts
+  readonly rosters: SqliteRosters
+  readonly offline: SqliteOffline
+
+  constructor(options: DatabaseOptions) {
+    this.#database = new Database(options)
+    this.accounts = new SqliteAccounts(this.#database)
+    this.rosters = new SqliteRosters(this.#database)
+    this.offline = new SqliteOffline(this.#database)
+  }
+
+  async open(): Promise<void> {
+    await this.#database.open()
+  }
+
+  async removeAccount(user: string, host: string, signal?: AbortSignal): Promise<boolean> {
+    return this.#database.write((db) => {
+      const existed = db.get('SELECT 1 FROM accounts WHERE host = ? AND user = ?', host, user) !== undefined
+      for (const table of accountTables)
+        db.run(`DELETE FROM ${table} WHERE host = ? AND user = ?`, host, user)
+      return existed
+    }, signal)
+  }
+
+  async close(): Promise<void> {
+    await this.#database.close()
+  }
+}

@@ -1,0 +1,93 @@
+/** Messages for accounts without a session. Totals are kept by triggers, so that a full store is noticed without counting. */
+import type { OfflineMessage, OfflineStore } from '../storage.ts'
+import type { Connection } from './connection.ts'
+import type { Database } from './database.ts'
+
+export class SqliteOffline implements OfflineStore {
+  readonly #database: Database
+
+  constructor(database: Database) {
+    this.#database = database
+  }
+
+  async store(
+    user: string,
+    host: string,
+    stanza: string,
+    received: number,
+    expires: number | undefined,
+    limits: { readonly messages: number; readonly bytes: number },
+  ): Promise<'stored' | 'full'> {
+    const bytes = Buffer.byteLength(stanza)
+    return this.#database.write((db) => {
+      if (!fits(db, user, host, bytes, limits)) {
+        db.run(
+          'DELETE FROM offline_messages WHERE host = ? AND user = ? AND expires <= ?',
+          host,
+          user,
+          Date.now(),
+        )
+        if (!fits(db, user, host, bytes, limits)) return 'full'
+      }
+      db.run(
+        'INSERT INTO offline_messages (user, host, received, expires, bytes, stanza) VALUES (?, ?, ?, ?, ?, ?)',
+        user,
+        host,
+        received,
+        expires ?? null,
+        bytes,
+        stanza,
+      )
+      return 'stored'
+    })
+  }
+
+  async list(user: string, host: string): Promise<readonly OfflineMessage[]> {
+    return this.#database.read((db) =>
+      db.all<OfflineMessage>(
+        `SELECT seq, received, stanza FROM offline_messages
+         WHERE host = ? AND user = ? AND (expires IS NULL OR expires > ?) ORDER BY seq`,
+        host,
+        user,
+        Date.now(),
+      ),
+    )
+  }
+
+  async delete(user: string, host: string, seqs: readonly number[]): Promise<void> {
+    if (seqs.length === 0) return
+    await this.#database.write((db) => {
+      for (const seq of seqs) {
+        db.run('DELETE FROM offline_messages WHERE seq = ? AND host = ? AND user = ?', seq, host, user)
+      }
+    })
+  }
+
+  async count(user: string, host: string): Promise<number> {
+    const row = await this.#database.read((db) =>
+      db.get<{ n: number }>(
+        `SELECT count(*) AS n FROM offline_messages
+         WHERE host = ? AND user = ? AND (expires IS NULL OR expires > ?)`,
+        host,
+        user,
+        Date.now(),
+      ),
+    )
+    return row?.n ?? 0
+  }
+}
+
+function fits(
+  db: Connection,
+  user: string,
+  host: string,
+  bytes: number,
+  limits: { readonly messages: number; readonly bytes: number },
+): boolean {
+  const total = db.get<{ messages: number; bytes: number }>(
+    'SELECT messages, bytes FROM offline_totals WHERE host = ? AND user = ?',
+    host,
+    user,
+  ) ?? { messages: 0, bytes: 0 }
+  return total.messages + 1 <= limits.messages && total.bytes + bytes <= limits.bytes
+}
