@@ -8,7 +8,7 @@ import { dirname } from 'node:path'
 import { before, until } from './deadline.ts'
 import { findProgram } from './find.ts'
 import { temporaryFolder } from './folder.ts'
-import { freePorts } from './ports.ts'
+import { accepts, freePorts } from './ports.ts'
 import { endWithUs, exited, type Result, run } from './process.ts'
 
 export interface EjabberdOptions {
@@ -19,6 +19,8 @@ export interface EjabberdOptions {
   /** Also listen for direct TLS, and offer STARTTLS; a certificate with its key is made with openssl. */
   readonly tls?: boolean
   readonly modules?: readonly string[]
+  /** Also its HTTP API on loopback: a command is then cheap enough to run a thousand times. */
+  readonly api?: boolean
   /** More for the virtual machine. */
   readonly erlang?: readonly string[]
 }
@@ -29,6 +31,8 @@ export interface Ejabberd {
   readonly folder: string
   /** The virtual machine. */
   readonly pid: number
+  /** One command through the HTTP API; what it answers, status 200 or not. */
+  call(command: string, args: Readonly<Record<string, unknown>>): Promise<Response>
   /** One ejabberdctl command, with its exit code. */
   ctl(...words: string[]): Promise<Result>
   log(): string
@@ -36,6 +40,12 @@ export interface Ejabberd {
 }
 
 let serial = 0
+
+const httpApi = (port: number) => [
+  `  - {port: ${port}, ip: "127.0.0.1", module: ejabberd_http, request_handlers: {/api: mod_http_api}}`,
+  'api_permissions:',
+  '  "loopback": {from: [mod_http_api, ejabberd_ctl], who: {ip: 127.0.0.1/8}, what: "*"}',
+]
 
 /** Debian's libraries lie beside each other in one folder of the architecture. */
 function erlangLibraries(): string {
@@ -53,7 +63,7 @@ function erlangLibraries(): string {
 
 export async function startEjabberd(options: EjabberdOptions): Promise<Ejabberd> {
   const folder = temporaryFolder('ejabberd')
-  const [port, tlsPort, distPort] = (await freePorts(3)) as [number, number, number]
+  const [port, tlsPort, distPort, apiPort] = (await freePorts(4)) as [number, number, number, number]
   const node = `gh${process.pid}x${serial++}@localhost`
   const erl = findProgram('erl') ?? 'erl'
   const listener = (at: number, more: string) =>
@@ -82,6 +92,7 @@ export async function startEjabberd(options: EjabberdOptions): Promise<Ejabberd>
       'listen:',
       listener(port, options.tls ? ', starttls: true' : ''),
       ...(options.tls ? [listener(tlsPort, ', tls: true')] : []),
+      ...(options.api ? httpApi(apiPort) : []),
       'modules:',
       ...(options.modules ?? ['mod_admin_extra: {}', 'mod_disco: {}', 'mod_roster: {}']).map(
         (line) => `  ${line}`,
@@ -139,12 +150,12 @@ export async function startEjabberd(options: EjabberdOptions): Promise<Ejabberd>
     folder.remove()
   }
   try {
-    const ready = `Start accepting ${options.tls ? `TLS connections at 127.0.0.1:${tlsPort}` : `TCP connections at 127.0.0.1:${port}`}`
+    const ports = [port, ...(options.tls ? [tlsPort] : []), ...(options.api ? [apiPort] : [])]
     await until(
       () => `ejabberd to listen; it said:\n${readLog()}`,
       () => {
         if (ended) throw new Error(`ejabberd ended, it said:\n${readLog()}`)
-        return readLog().includes(ready)
+        return Promise.all(ports.map(accepts)).then((all) => all.every(Boolean))
       },
       30_000,
     )
@@ -157,6 +168,8 @@ export async function startEjabberd(options: EjabberdOptions): Promise<Ejabberd>
     tlsPort,
     folder: folder.path,
     pid: beam.pid ?? 0,
+    call: (command, args) =>
+      fetch(`http://127.0.0.1:${apiPort}/api/${command}`, { method: 'POST', body: JSON.stringify(args) }),
     ctl: (...words) =>
       run(
         erl,

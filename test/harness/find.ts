@@ -1,4 +1,4 @@
-/** Where other people's programs are on this machine. */
+/** Other people's programs on this machine: whether they are installed, and where. */
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
@@ -30,3 +30,24 @@ export function slixmppPython(): string | undefined {
     ) ?? false
   return python === false ? undefined : python
 }
+
+interface Peer {
+  /** Debian's package. */
+  readonly package: string
+  found(): boolean
+}
+
+const has = (...names: string[]) => names.every((name) => findProgram(name) !== undefined)
+
+export const peers = {
+  ejabberd: { package: 'ejabberd', found: () => has('ejabberdctl', 'erl') },
+  'go-sendxmpp': { package: 'go-sendxmpp', found: () => has('go-sendxmpp') },
+  profanity: { package: 'profanity and tmux', found: () => has('profanity', 'tmux') },
+  prosody: { package: 'prosody', found: () => has('prosody') },
+  python3: { package: 'python3', found: () => has('python3') },
+  slapd: { package: 'slapd', found: () => has('slapd', 'slapadd') },
+  slixmpp: { package: 'python3-slixmpp', found: () => slixmppPython() !== undefined },
+  tmux: { package: 'tmux', found: () => has('tmux') },
+} as const satisfies Record<string, Peer>
+
+export type PeerName = keyof typeof peers

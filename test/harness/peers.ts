@@ -4,28 +4,7 @@
  */
 import { describe, test } from 'vitest'
 import './peers-meta.ts'
-import { findProgram, slixmppPython } from './find.ts'
-
-interface Peer {
-  /** Debian's package. */
-  readonly package: string
-  found(): boolean
-}
-
-const has = (...names: string[]) => names.every((name) => findProgram(name) !== undefined)
-
-export const peers = {
-  ejabberd: { package: 'ejabberd', found: () => has('ejabberdctl', 'erl') },
-  'go-sendxmpp': { package: 'go-sendxmpp', found: () => has('go-sendxmpp') },
-  profanity: { package: 'profanity and tmux', found: () => has('profanity', 'tmux') },
-  prosody: { package: 'prosody', found: () => has('prosody') },
-  python3: { package: 'python3', found: () => has('python3') },
-  slapd: { package: 'slapd', found: () => has('slapd', 'slapadd') },
-  slixmpp: { package: 'python3-slixmpp', found: () => slixmppPython() !== undefined },
-  tmux: { package: 'tmux', found: () => has('tmux') },
-} as const satisfies Record<string, Peer>
-
-export type PeerName = keyof typeof peers
+import { type PeerName, peers } from './find.ts'
 
 /** `describe` for a suite that needs peers: all of them when it is given a list. */
 export function describePeer(needs: PeerName | readonly PeerName[], name: string, suite: () => void): void {

@@ -1,5 +1,5 @@
-/** Free loopback ports, for peers that cannot choose one themselves. */
-import { createServer } from 'node:net'
+/** Loopback ports, for peers that cannot choose one themselves. */
+import { connect, createServer } from 'node:net'
 
 /** `count` different ports that were free a moment ago. */
 export async function freePorts(count: number): Promise<number[]> {
@@ -21,4 +21,16 @@ export async function freePorts(count: number): Promise<number[]> {
   })
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
   return ports
+}
+
+/** Whether somebody accepts connections there. */
+export function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host: '127.0.0.1' })
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
 }

@@ -1,0 +1,129 @@
+/** gatehouse-extauth answering isuser from SQLite, beside the bare frames on Node and beside a script in Python. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { frame, startExtauth } from '../test/harness/extauth.ts'
+import { findProgram } from '../test/harness/find.ts'
+import { temporaryFolder } from '../test/harness/folder.ts'
+import { peerFixtures, programs, root } from '../test/harness/paths.ts'
+import { exited } from '../test/harness/process.ts'
+import { type Contestant, Rounds } from './rounds.ts'
+import { type Bench, figure } from './table.ts'
+
+const accounts = 20
+const atOnce = 1_000
+
+/** One of ten asks for an account that there is not. */
+function request(n: number): Buffer {
+  return frame(n % 10 === 9 ? `isuser:nobody${n}:localhost` : `isuser:user${n % accounts}:localhost`)
+}
+
+/** A running program: frames go in, and four bytes come back for each. */
+class Program {
+  readonly #child: ChildProcess & { stdin: NodeJS.WritableStream; stdout: NodeJS.ReadableStream }
+  #due = 0
+  #done: () => void = () => undefined
+
+  constructor(file: string, args: readonly string[]) {
+    const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'ignore'] })
+    child.stdout.on('data', (chunk: Buffer) => {
+      this.#due -= chunk.length
+      if (this.#due === 0) this.#done()
+    })
+    this.#child = child
+  }
+
+  async ask(frames: Buffer, count: number): Promise<void> {
+    this.#due = 4 * count
+    const answered = new Promise<void>((resolve) => {
+      this.#done = resolve
+    })
+    this.#child.stdin.write(frames)
+    await answered
+  }
+
+  async close(): Promise<void> {
+    const end = exited(this.#child)
+    this.#child.stdin.end()
+    await end
+  }
+}
+
+function contestant(name: string, program: Program, requests: number): Contestant {
+  const single = Array.from({ length: 100 }, (_, n) => request(n))
+  const batch = Buffer.concat(Array.from({ length: atOnce }, (_, n) => request(n)))
+  return {
+    name,
+    async measure() {
+      const t0 = performance.now()
+      for (let n = 0; n < requests; n++) await program.ask(single[n % single.length] as Buffer, 1)
+      const t1 = performance.now()
+      const batches = Math.ceil((requests * 4) / atOnce)
+      for (let n = 0; n < batches; n++) await program.ask(batch, atOnce)
+      const t2 = performance.now()
+      return {
+        'lock-step/s': requests / ((t1 - t0) / 1000),
+        '1,000 at once/s': (batches * atOnce) / ((t2 - t1) / 1000),
+      }
+    },
+  }
+}
+
+export const extauth: Bench = {
+  name: 'extauth',
+  doc: 'requests a second of gatehouse-extauth (isuser, SQLite), by the bare frames on Node and by a Python script',
+  async run({ quick }) {
+    const folder = temporaryFolder('bench')
+    const notes: string[] = []
+    const commands: { name: string; file: string; args: string[] }[] = [
+      {
+        name: 'gatehouse-extauth',
+        file: programs.extauth,
+        args: ['--sqlite', folder.file('gatehouse.sqlite')],
+      },
+      { name: 'bare frames on Node', file: process.execPath, args: [`${root}/bench/extauth-floor.js`] },
+    ]
+    const python = findProgram('python3')
+    if (python === undefined) notes.push('no Python script: python3 is not installed')
+    else {
+      const args = [`${peerFixtures}/extauth.py`, folder.file('python.sqlite')]
+      commands.push({ name: 'script in Python', file: python, args })
+    }
+    const running: Program[] = []
+    try {
+      for (const { file, args } of commands) {
+        const program = startExtauth(args, file)
+        for (let n = 0; n < accounts; n++) {
+          if ((await program.ask(`tryregister:user${n}:localhost:password ${n}`)) !== 'yes') {
+            throw new Error(`${file} made no account: ${program.log()}`)
+          }
+        }
+        await program.close()
+      }
+      const requests = quick ? 2_000 : 10_000
+      const contestants: Contestant[] = []
+      for (const { name, file, args } of commands) {
+        const program = new Program(file, args)
+        running.push(program)
+        const one = contestant(name, program, requests)
+        await one.measure() // warm-up
+        contestants.push(one)
+      }
+      const rounds = await Rounds.run(contestants, quick ? 3 : 7)
+      const names = ['lock-step/s', '1,000 at once/s']
+      return {
+        columns: ['program', ...names.flatMap((name) => [name, 'of Node floor', 'of Python'])],
+        rows: commands.map(({ name }) => [
+          name,
+          ...names.flatMap((what) => [
+            figure(rounds.figure(name, what)),
+            figure(rounds.ratio(name, 'bare frames on Node', what)),
+            figure(rounds.ratio(name, 'script in Python', what)),
+          ]),
+        ]),
+        notes: [...notes, ...rounds.noise(names)],
+      }
+    } finally {
+      await Promise.all(running.map((program) => program.close()))
+      folder.remove()
+    }
+  },
+}

@@ -1,0 +1,31 @@
+/** `npm run bench [--] [NAME…] [--quick]`: one table for each benchmark. Only ratios of one run mean anything. */
+import { parseArgs } from 'node:util'
+import { ctl } from './ctl.ts'
+import { extauth } from './extauth.ts'
+import { server } from './server.ts'
+import { type Bench, format } from './table.ts'
+
+const benches: readonly Bench[] = [ctl, extauth, server]
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { quick: { type: 'boolean', default: false }, help: { type: 'boolean', default: false } },
+})
+const unknown = positionals.filter((name) => benches.every((bench) => bench.name !== name))
+if (values.help || unknown.length > 0) {
+  for (const name of unknown) console.error(`there is no benchmark "${name}"`)
+  console.error('npm run bench -- [NAME…] [--quick]\n')
+  for (const bench of benches) console.error(`  ${bench.name.padEnd(8)}  ${bench.doc}`)
+  process.exitCode = unknown.length > 0 ? 2 : 0
+} else {
+  for (const bench of benches) {
+    if (positionals.length > 0 && !positionals.includes(bench.name)) continue
+    console.log(`${bench.name}: ${bench.doc}\n`)
+    try {
+      console.log(`${format(await bench.run({ quick: values.quick }))}\n`)
+    } catch (error) {
+      console.error(`${bench.name} failed: ${String(error)}\n`)
+      process.exitCode = 1
+    }
+  }
+}

@@ -1,0 +1,214 @@
+/**
+ * Messages through the server and through ejabberd: the same accounts (passwords in plain on both), the same clients (load.c), no
+ * shaper, loopback. CPU is the server's own, by message, since the load generator shares the machine.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { startEjabberd } from '../test/harness/ejabberd.ts'
+import { findProgram, peers } from '../test/harness/find.ts'
+import { root } from '../test/harness/paths.ts'
+import { run } from '../test/harness/process.ts'
+import { startServer } from '../test/harness/server.ts'
+import { type Contestant, type Figures, Rounds } from './rounds.ts'
+import { type Bench, type BenchOptions, figure, type Table } from './table.ts'
+
+const password = 'secret'
+const chatUsers = 200
+
+interface Subject {
+  readonly name: string
+  readonly port: number
+  readonly tlsPort: number
+  readonly pid: number
+  stop(): Promise<unknown>
+}
+
+interface Load {
+  readonly tls: boolean
+  run(subject: Subject, mode: string, tls: boolean, ...more: string[]): Promise<Figures>
+  remove(): void
+}
+
+/** The load generator, compiled; without OpenSSL's headers it speaks plain TCP only. */
+async function compile(): Promise<Load> {
+  const cc = findProgram('cc')
+  if (cc === undefined)
+    throw new Error('the load generator is C: install a compiler (Debian: gcc libc6-dev libssl-dev)')
+  const folder = mkdtempSync(join(tmpdir(), 'gh-load-'))
+  const file = join(folder, 'load')
+  const source = ['-O2', '-o', file, `${root}/bench/load.c`]
+  const withTls = await run(cc, ['-DWITH_TLS', ...source, '-lssl', '-lcrypto'])
+  if (withTls.code !== 0) {
+    const plain = await run(cc, source)
+    if (plain.code !== 0) throw new Error(`cc: ${plain.stderr}`)
+  }
+  return {
+    tls: withTls.code === 0,
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+    async run(subject, mode, tls, ...more) {
+      const result = await run(
+        file,
+        [
+          ...[mode, '--port', String(tls ? subject.tlsPort : subject.port), ...(tls ? ['--tls'] : [])],
+          ...['--password', password, '--pid', String(subject.pid), ...more],
+        ],
+        { ms: 300_000 },
+      )
+      if (result.code !== 0) throw new Error(`${subject.name}, ${mode}: ${result.stderr}`)
+      return JSON.parse(result.stdout) as Figures
+    },
+  }
+}
+
+async function startGatehouse(users: number): Promise<Subject> {
+  const server = await startServer({
+    config: { auth_password_format: 'plain', loglevel: 'warning' },
+    listener: { allow_unencrypted_plain_auth: true, starttls_required: false, backlog: 2_048 },
+  })
+  const socket = connect(server.socket)
+  const request = (n: number) =>
+    `${JSON.stringify({
+      jsonrpc: '2.0',
+      id: n,
+      method: 'register_identified',
+      params: { user: `load${n}`, host: 'localhost', password },
+    })}\n`
+  let made = 0
+  socket.write(request(0))
+  for await (const line of createInterface({ input: socket })) {
+    if (!line.includes('"result"')) throw new Error(`no account: ${line}`)
+    if (++made === users) break
+    socket.write(request(made))
+  }
+  socket.destroy()
+  return { name: 'gatehouse', ...server }
+}
+
+async function startPeer(users: number): Promise<Subject> {
+  const server = await startEjabberd({
+    host: 'localhost',
+    tls: true,
+    api: true,
+    loglevel: 'warning',
+    erlang: ['+K', 'true', '+sbwt', 'none'],
+    yaml: [
+      'auth_method: internal',
+      'auth_password_format: plain',
+      'shaper: {}',
+      'shaper_rules: {max_user_sessions: 10, max_user_offline_messages: 5000}',
+    ],
+    modules: ['mod_disco: {}', 'mod_offline: {}', 'mod_ping: {}', 'mod_roster: {}'],
+  })
+  for (let n = 0; n < users; n++) {
+    const answer = await server.call('register', { user: `load${n}`, host: 'localhost', password })
+    if (!answer.ok) throw new Error(`no account: ${await answer.text()}`)
+  }
+  return { name: 'ejabberd', ...server }
+}
+
+interface Measure {
+  readonly label: string
+  readonly mode: string
+  readonly figure: string
+  readonly args: readonly string[]
+}
+
+async function table(
+  load: Load,
+  subjects: readonly Subject[],
+  options: BenchOptions,
+  idleUsers: number,
+): Promise<Table> {
+  const seconds = String(options.quick ? 2 : 6)
+  const talk = ['--users', String(chatUsers), '--seconds', seconds]
+  const measures: Measure[] = [
+    {
+      label: 'login, CPU ms',
+      mode: 'login',
+      figure: 'cpuMilliseconds',
+      args: ['--users', String(chatUsers)],
+    },
+    {
+      label: '5,000/s, CPU µs a message',
+      mode: 'rate',
+      figure: 'cpuMicroseconds',
+      args: [...talk, '--rate', '5000'],
+    },
+    { label: '5,000/s, p99 ms', mode: 'rate', figure: 'p99', args: [...talk, '--rate', '5000'] },
+    { label: 'saturated, messages/s', mode: 'chat', figure: 'perSecond', args: [...talk, '--inflight', '8'] },
+    {
+      label: 'saturated, CPU µs a message',
+      mode: 'chat',
+      figure: 'cpuMicroseconds',
+      args: [...talk, '--inflight', '8'],
+    },
+  ]
+  const rows: string[][] = []
+  const notes: string[] = []
+  for (const tls of load.tls ? [false, true] : [false]) {
+    const how = tls ? 'TLS' : 'plain'
+    // Memory grows by sessions only once in the life of a process: measured first, once, and not in rounds.
+    const idle = new Map<string, Figures>()
+    for (const subject of subjects) {
+      const args = ['--users', String(idleUsers), '--seconds', '3']
+      idle.set(subject.name, await load.run(subject, 'idle', tls, ...args))
+    }
+    const contestants: Contestant[] = subjects.map((subject) => ({
+      name: subject.name,
+      async measure() {
+        const figures: Record<string, number> = {}
+        let last: { readonly mode: string; readonly figures: Figures } | undefined
+        for (const { label, mode, figure: name, args } of measures) {
+          if (last?.mode !== mode) last = { mode, figures: await load.run(subject, mode, tls, ...args) }
+          figures[label] = last.figures[name] ?? Number.NaN
+          const lost = last.figures['lost'] ?? 0
+          if (lost > 0) notes.push(`${subject.name}, ${how}, ${label}: ${lost} messages lost`)
+        }
+        return figures
+      },
+    }))
+    const rounds = await Rounds.run(contestants, options.quick ? 2 : 3)
+    for (const { label } of measures) {
+      rows.push([
+        `${how}: ${label}`,
+        figure(rounds.figure('gatehouse', label)),
+        figure(rounds.figure('ejabberd', label)),
+        figure(rounds.ratio('gatehouse', 'ejabberd', label)),
+      ])
+    }
+    const memory = (name: string) => idle.get(name)?.['kibPerSession']
+    rows.push([
+      `${how}: idle session, KiB`,
+      figure(memory('gatehouse')),
+      figure(memory('ejabberd')),
+      figure((memory('gatehouse') ?? Number.NaN) / (memory('ejabberd') ?? Number.NaN)),
+    ])
+    notes.push(...rounds.noise(measures.map(({ label }) => label)).map((note) => `${how}: ${note}`))
+  }
+  return { columns: ['', 'gatehouse', 'ejabberd', 'ratio'], rows, notes }
+}
+
+export const server: Bench = {
+  name: 'server',
+  doc: 'messages, logins and idle sessions of the server, by ejabberd with the same settings',
+  async run(options) {
+    const load = await compile()
+    const idleUsers = options.quick ? 200 : 1_000
+    const subjects: Subject[] = []
+    try {
+      subjects.push(await startGatehouse(idleUsers))
+      if (peers.ejabberd.found()) subjects.push(await startPeer(idleUsers))
+      const result = await table(load, subjects, options, idleUsers)
+      const notes = [...result.notes]
+      if (subjects.length === 1) notes.push('no ejabberd: it is not installed')
+      if (!load.tls) notes.push("no TLS rows: OpenSSL's headers are missing (Debian: libssl-dev)")
+      return { ...result, notes }
+    } finally {
+      await Promise.all(subjects.map((subject) => subject.stop()))
+      load.remove()
+    }
+  },
+}

@@ -1,0 +1,41 @@
+/** What a benchmark gives: a table of texts, and what has to be said about it. */
+export interface Table {
+  readonly columns: readonly string[]
+  readonly rows: readonly (readonly string[])[]
+  /** Peers that are missing, noise: a line each. */
+  readonly notes: readonly string[]
+}
+
+export interface BenchOptions {
+  /** Fewer and shorter rounds: to see that it works, not to compare. */
+  readonly quick: boolean
+}
+
+export interface Bench {
+  readonly name: string
+  readonly doc: string
+  run(options: BenchOptions): Promise<Table>
+}
+
+/** Columns padded to their widest entry; all but the first are figures and stand on the right. */
+export function format(table: Table): string {
+  const lines = [table.columns, ...table.rows]
+  const widths = table.columns.map((_, column) =>
+    Math.max(...lines.map((line) => (line[column] ?? '').length)),
+  )
+  const text = lines.map((line) =>
+    widths
+      .map((width, column) =>
+        column === 0 ? (line[0] ?? '').padEnd(width) : (line[column] ?? '').padStart(width),
+      )
+      .join('  ')
+      .trimEnd(),
+  )
+  return [...text, ...table.notes.map((note) => `! ${note}`)].join('\n')
+}
+
+/** A figure with three significant digits, in full: 12,300 and 0.0123. */
+export function figure(value: number | undefined): string {
+  if (value === undefined || !Number.isFinite(value)) return '-'
+  return value.toLocaleString('en', { maximumSignificantDigits: 3 })
+}
