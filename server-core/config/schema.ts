@@ -2,6 +2,7 @@
  * The server's own options, with ejabberd's names wherever ejabberd has the option. What a module or a service takes is
  * said beside that module or service, and checked with these.
  */
+import { networkInterfaces } from 'node:os'
 import { z } from 'zod'
 import { type LogLevel, logLevels } from '../log.ts'
 import { count, duration, fileMode, hostName, listOf, size } from './fields.ts'
@@ -54,6 +55,16 @@ const controlListener = z.strictObject({
     .describe('the commands that may be run through it'),
 })
 
+/** Without a configuration only programs on this machine can connect. */
+function defaultListeners(): z.output<typeof c2sListener>[] {
+  const here = Object.values(networkInterfaces()).flatMap((list) => list ?? [])
+  const ips = here.some(({ address }) => address === '::1') ? ['127.0.0.1', '::1'] : ['127.0.0.1']
+  return ips.flatMap((ip) => [
+    c2sListener.parse({ port: 5222, ip, module: 'c2s' }),
+    c2sListener.parse({ port: 5223, ip, module: 'c2s', tls: true }),
+  ])
+}
+
 /** What a virtual host may say differently (`host_config`). */
 const hostOptions = {
   auth_method: listOf(z.enum(['internal', 'external', 'anonymous'])).describe(
@@ -77,14 +88,7 @@ export const configSchema = z.strictObject({
     .describe('folder of the database, the certificate and the control socket'),
   loglevel: z.enum(levels).default('info'),
   log_file: z.string().optional().describe('file to log to; standard error when absent'),
-  listen: z
-    .array(c2sListener)
-    .default([
-      ...['127.0.0.1', '::1'].flatMap((ip) => [
-        c2sListener.parse({ port: 5222, ip, module: 'c2s' }),
-        c2sListener.parse({ port: 5223, ip, module: 'c2s', tls: true }),
-      ]),
-    ]),
+  listen: z.array(c2sListener).default(() => defaultListeners()),
   control: z.array(controlListener).default([controlListener.parse({})]),
   modules: z.record(z.string(), optionBag.nullable()).optional().describe('modules of every host'),
   services: z.record(z.string(), optionBag.nullable()).default({ service_admin_extra: {} }),
