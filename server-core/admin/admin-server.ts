@@ -11,6 +11,8 @@ export interface AdminServer {
   readonly version: string
   /** gatehouse@HOSTNAME */
   readonly node: string
+  /** Process id. */
+  readonly pid: number
   /** Unix time in milliseconds. */
   readonly startedAt: number
   readonly state: 'starting' | 'started' | 'stopping'

@@ -31,8 +31,8 @@ export type ResultShape =
   /** One row. */
   | { readonly kind: 'tuple'; readonly columns: readonly Column[] }
 
-/** Values in the order of the columns. */
-export type Row = readonly (string | number)[]
+/** Values in the order of the columns; null where there is none (the text says `undefined`). */
+export type Row = readonly (string | number | null)[]
 
 export interface ArgumentDescription {
   readonly name: string
@@ -56,6 +56,7 @@ export interface CommandDescription {
   readonly result: ResultShape
   readonly example: string
   readonly destroys?: 'one' | 'bulk'
+  readonly destroysIf?: { readonly argument: string; readonly value: string }
 }
 
 export interface Description {
@@ -63,6 +64,8 @@ export interface Description {
   readonly node: string
   readonly hosts: readonly string[]
   readonly commands: readonly CommandDescription[]
+  /** Names of commands like the one that was asked for and does not exist. */
+  readonly nearest?: readonly string[]
 }
 
 /** JSON-RPC error codes (JSON-RPC 2.0 §5.1) and ours, with the exit code that they mean. */
@@ -76,3 +79,71 @@ export const errorCodes = {
   notAllowed: -32001,
   busy: -32003,
 } as const
+
+/** A call; without `id` it is a notification, which gets no answer (JSON-RPC 2.0 §4.1). */
+export interface Request {
+  readonly jsonrpc: '2.0'
+  readonly id?: string | number
+  readonly method: string
+  readonly params?: { readonly [name: string]: JsonValue }
+}
+
+/** The methods that are no commands. */
+export const methods = {
+  /** {login?, program?} → Hello; what the client says of itself, for the audit record. */
+  hello: 'gatehouse.hello',
+  /** {command?} → Description; of one command when it is named, with the nearest names when there is none such. */
+  describe: 'gatehouse.describe',
+  /** Completion → {values}: what a word that is being typed may become. */
+  complete: 'gatehouse.complete',
+  /** {id} → {cancelled}: ends a command that runs on the same connection. */
+  cancel: 'gatehouse.cancel',
+  /** Notification {id, data, last}: the next portion of a file that a command has asked for. */
+  data: 'gatehouse.data',
+} as const
+
+/** What the server sends without being asked, all of them with the `id` of the call that they belong to. */
+export const notifications = {
+  /** {id, rows}: at most `maxRows` rows of a list. */
+  rows: 'rows',
+  /** {id, done, total?, text?} */
+  progress: 'progress',
+  /** {id}: the command wants the next portion of its file. */
+  more: 'more',
+} as const
+
+export const maxRows = 1_000
+
+export interface Hello {
+  readonly version: string
+  readonly node: string
+  readonly state: 'starting' | 'started' | 'stopping'
+}
+
+export interface Completion {
+  readonly kind: 'host' | 'user' | 'resource' | 'command'
+  readonly prefix: string
+  /** Of which host or user, where that is known. */
+  readonly host?: string
+  readonly user?: string
+}
+
+/** A file as an argument: its whole text, or this, and then the server asks for portion after portion. */
+export interface FileStream {
+  readonly stream: true
+}
+
+/** The result of a command, by its shape: rescode and restuple, integer and string, list and tuple. */
+export type CommandReply =
+  | { readonly ok: boolean; readonly text?: string }
+  | { readonly value: string | number }
+  | { readonly rows: readonly Row[] }
+  /** The rows came as notifications. */
+  | { readonly count: number }
+
+export interface ErrorReply {
+  readonly code: number
+  readonly message: string
+  /** Names like the unknown one. */
+  readonly data?: { readonly nearest?: readonly string[]; readonly argument?: string }
+}

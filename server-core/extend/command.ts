@@ -60,6 +60,8 @@ export interface CommandSpec<F extends Fields = Fields> {
   readonly example: string
   /** Asks before it does it: one object, or in bulk (which needs --yes away from a terminal). */
   readonly destroys?: 'one' | 'bulk'
+  /** With `destroys`: only when this argument has this value. */
+  readonly destroysIf?: { readonly argument: string; readonly value: string }
   /** Only the listener of the server's owner may run it: it names files of the server's. */
   readonly ownerOnly?: true
   run(args: Values<F>, caller: Caller): CommandResult | Promise<CommandResult>

@@ -1,0 +1,39 @@
+/** The arguments that commands share: their documentation, what completion offers, which of them are secret. */
+import { z } from 'zod'
+import type { ArgumentMeta } from '../command-registry.ts'
+
+function text(description: string, meta: ArgumentMeta = {}) {
+  return z.string().meta({ description, ...meta })
+}
+
+export function word(description: string, choices?: readonly string[]) {
+  return text(description, choices ? { choices } : {})
+}
+
+export function user(description = 'name of the account, without the host') {
+  return text(description, { names: 'user' })
+}
+
+export function host(description = 'host of the account') {
+  return text(description, { names: 'host' })
+}
+
+export function resource(description = 'name of the connected resource') {
+  return text(description, { names: 'resource' })
+}
+
+export function secret(description: string) {
+  return text(description, { secret: true })
+}
+
+export function integer(description: string) {
+  return z.int().meta({ description })
+}
+
+/** A file of the caller's: the command line opens it, the command reads its text portion by portion. */
+export function file(description: string) {
+  const meta: ArgumentMeta = { names: 'file' }
+  return z
+    .custom<AsyncIterable<string>>((value) => typeof value === 'object' && value !== null, 'must be a file')
+    .meta({ description, ...meta })
+}

@@ -1,0 +1,140 @@
+/** The server itself: its state, its hosts, its log. */
+import { setTimeout as delay } from 'node:timers/promises'
+import { CommandError, type CommandSpec, defineCommand } from '../../extend/command.ts'
+import { el } from '../../xml/element.ts'
+import { makeJid, prepareHost } from '../../xmpp/jid.ts'
+import { Stanza } from '../../xmpp/stanza.ts'
+import type { AdminServer } from '../admin-server.ts'
+import { byText } from '../order.ts'
+import { kickReason, sessionsOf } from './account.ts'
+import { host, user, word } from './arguments.ts'
+import { inOrder } from './sessions.ts'
+
+/** stop_kindly waits no longer than this. */
+const maxStopDelay = 86_400
+
+export function coreCommands(server: AdminServer): readonly CommandSpec[] {
+  const category = 'core'
+  return [
+    defineCommand({
+      name: 'connected_users',
+      doc: 'List all established sessions',
+      category,
+      tags: ['session'],
+      args: {},
+      result: { kind: 'list', columns: [{ name: 'jid', type: 'string' }] },
+      example: 'connected_users',
+      run: () => inOrder(server.sessions.all()).map((session) => [session.jid.text]),
+    }),
+    defineCommand({
+      name: 'connected_users_number',
+      doc: 'Get the number of established sessions',
+      category,
+      tags: ['session', 'stats'],
+      args: {},
+      result: { kind: 'integer', name: 'num_sessions' },
+      example: 'connected_users_number',
+      run: () => server.sessions.count(),
+    }),
+    defineCommand({
+      name: 'kick_user',
+      doc: 'End all sessions of a user, and say how many there were',
+      category,
+      tags: ['session'],
+      args: { user: user(), host: host() },
+      result: { kind: 'integer', name: 'num_resources' },
+      example: 'kick_user alice localhost',
+      run(args) {
+        const sessions = sessionsOf(server, args.user, args.host)
+        for (const session of sessions) session.tell({ type: 'kicked', reason: kickReason('') })
+        return sessions.length
+      },
+    }),
+    defineCommand({
+      name: 'registered_vhosts',
+      doc: 'List all registered vhosts',
+      category,
+      tags: ['server'],
+      args: {},
+      result: { kind: 'list', columns: [{ name: 'vhost', type: 'string' }] },
+      example: 'registered_vhosts',
+      run: () => [...server.hosts].sort(byText).map((name) => [name]),
+    }),
+    defineCommand({
+      name: 'status',
+      doc: 'Get status of the server',
+      category,
+      tags: ['server'],
+      args: {},
+      result: { kind: 'restuple' },
+      example: 'status',
+      run: () => ({ ok: server.state === 'started', text: statusText(server) }),
+    }),
+    defineCommand({
+      name: 'stop',
+      doc: 'Stop the server, at once or after an announcement to everybody who is connected',
+      category,
+      tags: ['server'],
+      args: {
+        delay: word('seconds to wait').optional(),
+        announcement: word('what the users are told at once').optional(),
+      },
+      forms: [{ names: [] }, { names: ['delay', 'announcement'] }],
+      result: { kind: 'rescode' },
+      example: 'stop',
+      run(args, caller) {
+        const seconds = Number(args.delay ?? '0')
+        if (!/^\d*$/.test(args.delay ?? '') || seconds > maxStopDelay) {
+          throw new CommandError(
+            `Wrong delay: ${args.delay}. It is a number of seconds, at most ${maxStopDelay}`,
+          )
+        }
+        caller.log.info({ seconds }, 'the server was told to stop')
+        if (args.announcement !== undefined && args.announcement !== '') announce(server, args.announcement)
+        // The answer does not wait: whoever stops the server gets it first.
+        void delay(seconds * 1_000, undefined, { ref: false }).then(() => server.stop())
+        return undefined
+      },
+    }),
+    defineCommand({
+      name: 'user_resources',
+      doc: "List user's connected resources",
+      category,
+      tags: ['session'],
+      args: { user: user(), host: host() },
+      result: { kind: 'list', columns: [{ name: 'resource', type: 'string' }] },
+      example: 'user_resources alice localhost',
+      run: (args) =>
+        inOrder(sessionsOf(server, args.user, args.host)).map((session) => [session.jid.resource]),
+    }),
+  ]
+}
+
+function announce(server: AdminServer, text: string): void {
+  for (const session of server.sessions.all()) {
+    const { jid } = session
+    const from = makeJid('', prepareHost(jid.host) ?? jid.host)
+    const message = el('message', { from: from.text, to: jid.text, type: 'headline' }, el('body', {}, text))
+    session.deliver(new Stanza(from, jid, message))
+  }
+}
+
+function statusText(server: AdminServer): string {
+  const uptime = Math.max(0, Math.floor((Date.now() - server.startedAt) / 1_000))
+  return [
+    `gatehouse node '${server.node}':`,
+    `    operating system pid: ${server.pid}`,
+    `    status: ${server.state} (of: starting | started | stopping)`,
+    `    version: ${server.version} (as gatehouse)`,
+    `    uptime: ${uptimeText(uptime)}`,
+    `    hosts: ${server.hosts.join(', ')}`,
+    `    sessions: ${server.sessions.count()}`,
+    `    logs: ${server.logDestination}`,
+  ].join('\n')
+}
+
+function uptimeText(seconds: number): string {
+  const two = (value: number) => String(Math.floor(value)).padStart(2, '0')
+  const clock = `${two((seconds % 86_400) / 3_600)}:${two((seconds % 3_600) / 60)}:${two(seconds % 60)}`
+  return `${Math.floor(seconds / 86_400)} days ${clock}`
+}

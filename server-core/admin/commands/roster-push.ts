@@ -1,0 +1,93 @@
+/** push_roster and its two sisters: contacts from a file, or everybody with everybody, both ways subscribed. */
+import { type Caller, CommandError, type CommandSpec, defineCommand } from '../../extend/command.ts'
+import { makeJid, prepareHost } from '../../xmpp/jid.ts'
+import type { AdminServer } from '../admin-server.ts'
+import { type PushedContact, rosterFile } from '../roster-file.ts'
+import { doesNotExist, existingAccount } from './account.ts'
+import { file, host, user, word } from './arguments.ts'
+import { rosterService } from './roster.ts'
+
+const fileDoc = 'Erlang list of {User, Server, Group, Nick}, or JSON, or CSV user,server,group,nick'
+
+export function rosterPushCommands(server: AdminServer): readonly CommandSpec[] {
+  const category = 'roster'
+  const tags = ['roster']
+  return [
+    defineCommand({
+      name: 'push_roster',
+      doc: 'Push the contacts of a file to a user',
+      category,
+      tags,
+      args: { file: file(fileDoc), user: user(), host: host() },
+      result: { kind: 'rescode' },
+      example: 'push_roster roster.txt alice localhost',
+      async run(args, caller) {
+        const contacts = await rosterFile(args.file)
+        const account = await existingAccount(server, args.user, args.host, caller.signal)
+        if (!account) return doesNotExist(args.user, args.host)
+        await push(server, [makeJid(account.user, account.host)], contacts, caller)
+        return undefined
+      },
+    }),
+    defineCommand({
+      name: 'push_roster_all',
+      doc: 'Push the contacts of a file to each of them',
+      category,
+      tags,
+      args: { file: file(fileDoc) },
+      result: { kind: 'rescode' },
+      example: 'push_roster_all roster.txt',
+      async run(args, caller) {
+        const contacts = await rosterFile(args.file)
+        const owners = contacts.map(({ jid }) => jid).filter((jid) => server.hosts.includes(jid.host))
+        await push(server, owners, contacts, caller)
+        return undefined
+      },
+    }),
+    defineCommand({
+      name: 'push_roster_alltoall',
+      doc: 'Add all the users of a host to the rosters of all of them, in a group',
+      category,
+      tags,
+      args: { host: host('host of the accounts'), group: word('name of the group') },
+      result: { kind: 'rescode' },
+      example: 'push_roster_alltoall localhost Everybody',
+      async run(args, caller) {
+        const prepared = prepareHost(args.host)
+        if (prepared === undefined || !server.hosts.includes(prepared)) {
+          throw new CommandError(`${args.host} is not a host of this server`)
+        }
+        const contacts: PushedContact[] = []
+        for await (const name of server.storage.accounts.list(prepared)) {
+          contacts.push({ jid: makeJid(name, prepared), group: args.group, nick: name })
+        }
+        await push(
+          server,
+          contacts.map(({ jid }) => jid),
+          contacts,
+          caller,
+        )
+        return undefined
+      },
+    }),
+  ]
+}
+
+async function push(
+  server: AdminServer,
+  owners: readonly { readonly user: string; readonly host: string; readonly text: string }[],
+  contacts: readonly PushedContact[],
+  caller: Caller,
+): Promise<void> {
+  let done = 0
+  for (const owner of owners) {
+    const roster = rosterService(server, owner.host)
+    for (const { jid, group, nick } of contacts) {
+      if (jid.text === owner.text) continue
+      caller.signal.throwIfAborted()
+      const groups = group === '' ? [] : [group]
+      await roster.set(owner.user, jid, { name: nick, groups, subscription: 'both' })
+    }
+    caller.progress(++done, owners.length, owner.text)
+  }
+}

@@ -1,0 +1,134 @@
+/** Submod `roster`: contact lists, one contact at a time. */
+import { CommandError, type CommandSpec, defineCommand } from '../../extend/command.ts'
+import type { RosterService } from '../../extend/provided.ts'
+import type { RosterItem, Subscription } from '../../storage/storage.ts'
+import { parseJid, prepareHost, prepareUser } from '../../xmpp/jid.ts'
+import type { AdminServer } from '../admin-server.ts'
+import type { Row } from '../control-protocol.ts'
+import { byTexts } from '../order.ts'
+import { existingAccount } from './account.ts'
+import { host, user, word } from './arguments.ts'
+import { processRosterItems } from './roster-process.ts'
+import { rosterPushCommands } from './roster-push.ts'
+
+export const subscriptions: readonly Subscription[] = ['none', 'from', 'to', 'both']
+
+export function rosterService(server: AdminServer, name: string): RosterService {
+  const service = server.provided(name, 'roster')
+  if (!service) throw new CommandError(`Module mod_roster is not loaded on host ${name}`)
+  return service
+}
+
+/** ejabberd's word for what is pending. */
+export function askOf(item: RosterItem): 'none' | 'in' | 'out' | 'both' {
+  if (item.pendingIn !== undefined) return item.pendingOut ? 'both' : 'in'
+  return item.pendingOut ? 'out' : 'none'
+}
+
+export function rosterCommands(server: AdminServer): readonly CommandSpec[] {
+  const category = 'roster'
+  const tags = ['roster']
+  return [
+    defineCommand({
+      name: 'add_rosteritem',
+      doc: "Add an item to a user's roster",
+      category,
+      tags,
+      args: {
+        localuser: user(),
+        localserver: host(),
+        user: word("contact's name"),
+        server: word("contact's host"),
+        nick: word('what the contact is called; may be empty'),
+        group: word('groups, separated by ;, may be empty'),
+        subs: word(subscriptions.join(', '), subscriptions),
+      },
+      result: { kind: 'restuple' },
+      example: 'add_rosteritem alice localhost bob example.org Bob Friends both',
+      async run(args, caller) {
+        const subscription = subscriptions.find((known) => known === args.subs)
+        if (!subscription) {
+          const text = [`Sub ${args.subs} is incorrect. Choose one of the following:`, ...subscriptions].join(
+            '\n',
+          )
+          return { ok: false, text }
+        }
+        const account = await existingAccount(server, args.localuser, args.localserver, caller.signal)
+        if (!account) {
+          const text = `Cannot add the item because user ${args.localuser}@${args.localserver} does not exist`
+          return { ok: false, text }
+        }
+        const contact = contactJid(args.user, args.server)
+        const groups = [...new Set(args.group.split(';').filter((name) => name !== ''))]
+        await rosterService(server, account.host).set(account.user, contact, {
+          name: args.nick,
+          groups,
+          subscription,
+        })
+        return { ok: true, text: `Added the item to the roster of ${args.localuser}@${args.localserver}` }
+      },
+    }),
+    defineCommand({
+      name: 'delete_rosteritem',
+      doc: "Delete an item from a user's roster",
+      category,
+      tags,
+      args: {
+        localuser: user(),
+        localserver: host(),
+        user: word("contact's name"),
+        server: word("contact's host"),
+      },
+      result: { kind: 'restuple' },
+      example: 'delete_rosteritem alice localhost bob example.org',
+      destroys: 'one',
+      async run(args, caller) {
+        const owner = `${args.localuser}@${args.localserver}`
+        const account = await existingAccount(server, args.localuser, args.localserver, caller.signal)
+        if (!account) {
+          return { ok: false, text: `Cannot delete the item because user ${owner} doest not exist` }
+        }
+        const contact = contactJid(args.user, args.server)
+        const existed = await rosterService(server, account.host).remove(account.user, contact)
+        if (!existed) return { ok: false, text: `There is no item ${contact.text} in the roster of ${owner}` }
+        return { ok: true, text: `The item removed from roster of ${owner}` }
+      },
+    }),
+    defineCommand({
+      name: 'get_roster',
+      doc: 'Get roster of a local user',
+      category,
+      tags,
+      args: { user: user(), host: host() },
+      result: {
+        kind: 'list',
+        columns: ['jid', 'nick', 'subscription', 'ask', 'group'].map((name) => ({
+          name,
+          type: 'string' as const,
+        })),
+      },
+      example: 'get_roster alice localhost',
+      async run(args) {
+        const preparedUser = prepareUser(args.user)
+        const preparedHost = prepareHost(args.host)
+        if (preparedUser === undefined || preparedHost === undefined) return []
+        const items = await server.storage.rosters.list(preparedUser, preparedHost)
+        return items.flatMap(itemRows).sort((a, b) => byTexts(a.map(String), b.map(String)))
+      },
+    }),
+    processRosterItems(server),
+    ...rosterPushCommands(server),
+  ]
+}
+
+function contactJid(name: string, server: string) {
+  const jid = parseJid(name === '' ? server : `${name}@${server}`)
+  if (!jid?.isBare) throw new CommandError('invalid_jid')
+  return jid
+}
+
+/** One row for each group; one with an empty group for an item without any. */
+function itemRows(item: RosterItem): Row[] {
+  const groups = item.groups.length === 0 ? [''] : item.groups
+  return groups.map((group) => [item.jid, item.name, item.subscription, askOf(item), group])
+}

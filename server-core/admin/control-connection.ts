@@ -1,0 +1,372 @@
+/**
+ * One client of the control socket: its lines are calls, each runs by itself, answers go back by id. Everything that the
+ * client controls has a bound: the length of a line, the calls in flight, the garbage, and what waits to be written to it.
+ */
+import type { Socket } from 'node:net'
+import type { ControlListener } from '../config/schema.ts'
+import { CommandError, type CommandResult, type CommandSpec } from '../extend/command.ts'
+import type { AdminServer } from './admin-server.ts'
+import { describeCommand } from './command-registry.ts'
+import { complete } from './completion.ts'
+import {
+  type CommandReply,
+  type Description,
+  type ErrorReply,
+  errorCodes,
+  type Hello,
+  maxLineBytes,
+  maxRows,
+  methods,
+  notifications,
+  type Row,
+} from './control-protocol.ts'
+import { CallError, type Dispatcher, dispatch, isListed } from './dispatch.ts'
+import { FileFromClient } from './file-from-client.ts'
+import { LineReader } from './line-reader.ts'
+
+export const maxInFlight = 256
+/** Lines that are no calls, on one connection. */
+const maxGarbage = 100
+/** A reader may pause (a person with a pager); one that has gone is noticed by the socket. */
+const sendTimeout = 600_000
+const progressInterval = 100
+/** A portion of rows is closed at this size, so that no line comes near the limit. */
+const portionBytes = 262_144
+
+type Id = string | number
+type Params = Readonly<Record<string, unknown>>
+
+interface Call {
+  readonly abort: AbortController
+  readonly files: FileFromClient[]
+}
+
+export interface ConnectionOptions {
+  readonly server: AdminServer
+  readonly dispatcher: Dispatcher
+  readonly listener: ControlListener
+}
+
+export class ControlConnection {
+  readonly #socket: Socket
+  readonly #options: ConnectionOptions
+  readonly #lines = new LineReader(maxLineBytes)
+  readonly #calls = new Map<Id, Call>()
+  readonly #idle: (() => void)[] = []
+  #login = 'unknown'
+  #garbage = 0
+  #ended = false
+  #stopping = false
+  #sendTimer: NodeJS.Timeout | undefined
+
+  constructor(socket: Socket, options: ConnectionOptions) {
+    this.#socket = socket
+    this.#options = options
+    socket.on('data', (chunk: Buffer) => this.#read(chunk))
+    // A client may close its half and wait for the answers (printf … | nc).
+    socket.on('end', () => {
+      this.#ended = true
+      this.#closeWhenDone()
+    })
+    socket.on('drain', () => {
+      clearTimeout(this.#sendTimer)
+      this.#sendTimer = undefined
+      socket.resume()
+    })
+    socket.on('error', () => undefined) // 'close' follows
+    socket.on('close', () => {
+      clearTimeout(this.#sendTimer)
+      for (const call of this.#calls.values()) call.abort.abort()
+    })
+  }
+
+  /** No new calls; resolves when those that run are answered, or aborted after the deadline. */
+  async stop(ms: number): Promise<void> {
+    this.#stopping = true
+    if (this.#calls.size > 0) {
+      const timer = setTimeout(() => {
+        for (const call of this.#calls.values()) call.abort.abort()
+        this.#socket.destroy()
+        for (const done of this.#idle.splice(0)) done()
+      }, ms)
+      await new Promise<void>((resolve) => this.#idle.push(resolve))
+      clearTimeout(timer)
+    }
+    if (!this.#socket.destroyed) {
+      const forced = setTimeout(() => this.#socket.destroy(), 1_000)
+      this.#socket.once('close', () => clearTimeout(forced))
+      // The client has its answers; whether it also closes its half is its affair.
+      if (this.#socket.writableFinished) this.#socket.destroy()
+      else this.#socket.end(() => this.#socket.destroy())
+    }
+  }
+
+  #read(chunk: Buffer): void {
+    const lines = this.#lines.push(chunk)
+    for (const line of lines ?? []) if (line.length > 0) this.#line(line)
+    if (!lines) {
+      this.#error(null, new CallError(errorCodes.invalidRequest, `a line may have ${maxLineBytes} bytes`))
+      this.#hangUp()
+    }
+    if (this.#socket.writableNeedDrain) this.#socket.pause()
+  }
+
+  #hangUp(): void {
+    this.#socket.removeAllListeners('data')
+    this.#socket.end(() => this.#socket.destroy())
+  }
+
+  #line(line: Buffer): void {
+    let message: unknown
+    try {
+      message = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(line))
+    } catch {
+      this.#refuse(null, errorCodes.parse, 'not a line of JSON in UTF-8')
+      return
+    }
+    if (typeof message !== 'object' || message === null || Array.isArray(message)) {
+      this.#refuse(
+        null,
+        errorCodes.invalidRequest,
+        'a line is one JSON-RPC 2.0 object; batch arrays are not taken',
+      )
+      return
+    }
+    const { jsonrpc, id, method, params = {} } = message as Params
+    const validId = typeof id === 'string' || typeof id === 'number' ? id : undefined
+    const isObject = typeof params === 'object' && params !== null && !Array.isArray(params)
+    if (
+      jsonrpc !== '2.0' ||
+      typeof method !== 'string' ||
+      !isObject ||
+      (id !== undefined && validId === undefined)
+    ) {
+      const wanted = 'a call has jsonrpc "2.0", an id (text or number), a method, and params by name'
+      this.#refuse(validId ?? null, errorCodes.invalidRequest, wanted)
+      return
+    }
+    if (validId === undefined) this.#notified(method, params as Params)
+    else this.#called(validId, method, params as Params)
+  }
+
+  #refuse(id: Id | null, code: number, message: string): void {
+    this.#error(id, new CallError(code, message))
+    this.#garbage++
+    if (this.#garbage >= maxGarbage) this.#hangUp()
+  }
+
+  #notified(method: string, params: Params): void {
+    if (method !== methods.data) return
+    const { id, data, last } = params
+    const call = this.#calls.get(id as Id)
+    for (const file of call?.files ?? []) file.push(typeof data === 'string' ? data : '', last === true)
+  }
+
+  #called(id: Id, method: string, params: Params): void {
+    switch (method) {
+      case methods.hello:
+        this.#login = typeof params['login'] === 'string' ? params['login'].slice(0, 100) : 'unknown'
+        this.#result(id, this.#hello())
+        return
+      case methods.describe:
+        this.#result(id, this.#describe(params['command']))
+        return
+      case methods.cancel:
+        this.#result(id, { cancelled: this.#cancel(params['id']) })
+        return
+      case methods.complete:
+        this.#run(id, async (signal) => {
+          const { server, dispatcher, listener } = this.#options
+          const commands = dispatcher.registry.list().filter((spec) => isListed(spec, listener))
+          this.#result(id, { values: await complete(server, commands, params, signal) })
+        })
+        return
+      default:
+        this.#command(id, method, params)
+    }
+  }
+
+  #hello(): Hello {
+    const { version, node, state } = this.#options.server
+    return { version, node, state }
+  }
+
+  #describe(command: unknown): Description {
+    const { server, dispatcher, listener } = this.#options
+    const { version, node, hosts } = server
+    const allowed = (spec: CommandSpec) => isListed(spec, listener)
+    const list = dispatcher.registry.list().filter(allowed)
+    if (typeof command !== 'string') return { version, node, hosts, commands: list.map(describeCommand) }
+    const commands = list.filter((spec) => spec.name === command).map(describeCommand)
+    const nearest = commands.length > 0 ? [] : dispatcher.registry.nearest(command, allowed)
+    return { version, node, hosts, commands, nearest }
+  }
+
+  #cancel(id: unknown): boolean {
+    const call = this.#calls.get(id as Id)
+    call?.abort.abort()
+    return call !== undefined
+  }
+
+  #command(id: Id, name: string, params: Params): void {
+    this.#run(id, async (signal, files) => {
+      const { dispatcher, listener } = this.#options
+      const caller = {
+        listener: listener.path ?? '',
+        login: this.#login,
+        signal,
+        log: dispatcher.log,
+        progress: this.#progress(id),
+      }
+      const taken = this.#withFiles(id, name, params, signal, files)
+      await dispatch(dispatcher, listener, name, taken, caller, async (result) => {
+        const reply = await this.#reply(id, result)
+        if (!signal.aborted) this.#result(id, reply)
+        else throw new CommandError('cancelled')
+      })
+    })
+  }
+
+  /** Runs a call: bounded in number, answered once, whatever happens. */
+  #run(id: Id, work: (signal: AbortSignal, files: FileFromClient[]) => Promise<void>): void {
+    if (this.#stopping) {
+      this.#error(id, new CallError(errorCodes.failed, 'the server is stopping'))
+      return
+    }
+    if (this.#calls.has(id)) {
+      this.#refuse(id, errorCodes.invalidRequest, `a call with the id ${JSON.stringify(id)} is running`)
+      return
+    }
+    if (this.#calls.size >= maxInFlight) {
+      this.#error(
+        id,
+        new CallError(errorCodes.busy, `${maxInFlight} commands run on this connection; wait for one`),
+      )
+      return
+    }
+    const call: Call = { abort: new AbortController(), files: [] }
+    this.#calls.set(id, call)
+    work(call.abort.signal, call.files)
+      .catch((error: unknown) => {
+        if (error instanceof CallError) this.#error(id, error)
+        else {
+          this.#options.dispatcher.log.error({ err: error }, 'a call on the control socket failed')
+          this.#error(id, new CallError(errorCodes.internal, 'failed inside the server; its log says why'))
+        }
+      })
+      .finally(() => {
+        this.#calls.delete(id)
+        if (this.#calls.size === 0) for (const done of this.#idle.splice(0)) done()
+        this.#closeWhenDone()
+      })
+  }
+
+  /** Files come as their whole text or in portions; commands see portions in both cases. */
+  #withFiles(id: Id, name: string, params: Params, signal: AbortSignal, files: FileFromClient[]): Params {
+    const spec = this.#options.dispatcher.registry.get(name)
+    const fileNames = (spec ? describeCommand(spec).args : []).filter((arg) => arg.names === 'file')
+    const taken = { ...params }
+    for (const { name: argument } of fileNames) {
+      const value = params[argument]
+      const isStream =
+        typeof value === 'object' && value !== null && 'stream' in value && value.stream === true
+      if (typeof value !== 'string' && !isStream) continue
+      const ask = () => this.#send({ jsonrpc: '2.0', method: notifications.more, params: { id } })
+      const file = new FileFromClient(typeof value === 'string' ? value : undefined, ask, signal)
+      files.push(file)
+      taken[argument] = file
+    }
+    return taken
+  }
+
+  #progress(id: Id): (done: number, total: number | undefined, text?: string) => void {
+    let last = Number.NEGATIVE_INFINITY
+    return (done, total, text) => {
+      const now = performance.now()
+      if (now - last < progressInterval || this.#socket.writableNeedDrain) return
+      last = now
+      this.#send({ jsonrpc: '2.0', method: notifications.progress, params: { id, done, total, text } })
+    }
+  }
+
+  async #reply(id: Id, result: CommandResult): Promise<CommandReply> {
+    if (result === undefined) return { ok: true }
+    if (typeof result === 'number' || typeof result === 'string') return { value: result }
+    if ('ok' in result) return { ok: result.ok, text: result.text }
+    if (Array.isArray(result) && result.length <= maxRows) {
+      const reply = { rows: result as readonly Row[] }
+      if (Buffer.byteLength(JSON.stringify(reply)) <= portionBytes) return reply
+    }
+    return { count: await this.#rows(id, result as Iterable<Row> | AsyncIterable<Row>) }
+  }
+
+  async #rows(id: Id, rows: Iterable<Row> | AsyncIterable<Row>): Promise<number> {
+    let portion: Row[] = []
+    let bytes = 0
+    let count = 0
+    const flush = async () => {
+      if (portion.length === 0) return
+      this.#send({ jsonrpc: '2.0', method: notifications.rows, params: { id, rows: portion } })
+      portion = []
+      bytes = 0
+      await this.#drained()
+    }
+    for await (const row of rows) {
+      if (this.#calls.get(id)?.abort.signal.aborted) throw new CommandError('cancelled')
+      portion.push(row)
+      count++
+      for (const value of row) bytes += typeof value === 'string' ? value.length * 3 + 3 : 20
+      if (portion.length >= maxRows || bytes > portionBytes) await flush()
+    }
+    await flush()
+    return count
+  }
+
+  #drained(): Promise<void> {
+    const socket = this.#socket
+    if (socket.destroyed) throw new CommandError('cancelled')
+    if (!socket.writableNeedDrain) return Promise.resolve()
+    return new Promise((resolve, reject) => {
+      const onDrain = () => {
+        socket.off('close', onClose)
+        resolve()
+      }
+      const onClose = () => {
+        socket.off('drain', onDrain)
+        reject(new CommandError('cancelled'))
+      }
+      socket.once('drain', onDrain)
+      socket.once('close', onClose)
+    })
+  }
+
+  #result(id: Id, result: unknown): void {
+    this.#send({ jsonrpc: '2.0', id, result })
+  }
+
+  #error(id: Id | null, { code, message, data }: CallError): void {
+    this.#send({
+      jsonrpc: '2.0',
+      id,
+      error: data === undefined ? { code, message } : { code, message, data },
+    })
+  }
+
+  #send(message: object): void {
+    const socket = this.#socket
+    if (socket.destroyed || socket.writableEnded) return
+    let line = JSON.stringify(message)
+    if (line.length > maxLineBytes / 4 && Buffer.byteLength(line) > maxLineBytes) {
+      const { id } = message as { id?: Id }
+      const error: ErrorReply = { code: errorCodes.failed, message: 'the answer is larger than 1 MiB' }
+      line = JSON.stringify({ jsonrpc: '2.0', id: id ?? null, error })
+    }
+    if (!socket.write(`${line}\n`) && this.#sendTimer === undefined) {
+      this.#sendTimer = setTimeout(() => socket.destroy(), sendTimeout)
+    }
+  }
+
+  #closeWhenDone(): void {
+    if (this.#ended && this.#calls.size === 0) this.#socket.end()
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * One call of a command: may the caller, are the arguments right, run it, audit it. Here, and nowhere else, what a command
+ * throws becomes an error reply.
+ */
+import { z } from 'zod'
+import { BackendUnavailable } from '../auth/backend.ts'
+import { findings } from '../config/complaint.ts'
+import type { ControlListener } from '../config/schema.ts'
+import { type Caller, CommandError, type CommandResult, type CommandSpec } from '../extend/command.ts'
+import type { HookRegistry } from '../extend/hooks.ts'
+import type { Logger } from '../log.ts'
+import { StorageUnavailable } from '../storage/storage.ts'
+import { prepareHost } from '../xmpp/jid.ts'
+import { type CommandRegistry, describeArgument } from './command-registry.ts'
+import { type ErrorReply, errorCodes } from './control-protocol.ts'
+
+/** A reply that is an error; its message is for the person who runs the command. */
+export class CallError extends Error {
+  override readonly name = 'CallError'
+  readonly code: number
+  readonly data: ErrorReply['data']
+
+  constructor(code: number, message: string, data?: ErrorReply['data']) {
+    super(message)
+    this.code = code
+    this.data = data
+  }
+}
+
+export interface Dispatcher {
+  readonly registry: CommandRegistry
+  readonly hooks: HookRegistry
+  readonly log: Logger
+}
+
+/**
+ * Runs a command and hands its result to `deliver`, which sends it; that belongs to the call, since a list is made while it is
+ * sent. Rejects with CallError only.
+ */
+export async function dispatch(
+  { registry, hooks, log }: Dispatcher,
+  listener: ControlListener,
+  name: string,
+  params: Readonly<Record<string, unknown>>,
+  caller: Caller,
+  deliver: (result: CommandResult, spec: CommandSpec) => Promise<void>,
+): Promise<void> {
+  const began = performance.now()
+  const spec = registry.get(name, hostOf(params))
+  if (!spec || !isListed(spec, listener)) {
+    const nearest = registry.nearest(name, (other) => isListed(other, listener))
+    throw new CallError(errorCodes.unknownCommand, `command "${name}" not known.`, { nearest })
+  }
+  let outcome = 'ok'
+  try {
+    if (!mayRun(spec, listener)) {
+      throw new CallError(errorCodes.notAllowed, `${name} may be run by the owner of the server only`)
+    }
+    const args = checkArguments(spec, params)
+    needHost(registry, spec, params)
+    const result = await spec.run(args, caller)
+    if (isNo(result)) outcome = 'no'
+    await deliver(result, spec)
+  } catch (error) {
+    const reply = asCallError(error, name, caller, log)
+    outcome = reply.message
+    throw reply
+  } finally {
+    const safe = withoutSecrets(spec, params)
+    const ms = Math.round(performance.now() - began)
+    log.info(
+      {
+        command: name,
+        arguments: safe,
+        result: outcome,
+        ms,
+        listener: caller.listener,
+        claimed_login: caller.login,
+      },
+      'command',
+    )
+    await hooks.run('api_call', '', {
+      caller: `${caller.login} (claimed) through ${caller.listener}`,
+      command: name,
+      arguments: safe,
+      result: outcome,
+    })
+  }
+}
+
+function hostOf(params: Readonly<Record<string, unknown>>): string | undefined {
+  const { host } = params
+  return typeof host === 'string' ? prepareHost(host) : undefined
+}
+
+function needHost(
+  registry: CommandRegistry,
+  spec: CommandSpec,
+  params: Readonly<Record<string, unknown>>,
+): void {
+  const host = hostOf(params)
+  if (host !== undefined && !registry.isOn(spec.name, host)) {
+    throw new CommandError(
+      `${spec.name} is not available on ${host}: the module that brings it is not loaded there`,
+    )
+  }
+}
+
+/** Whether the listener's list has the command at all: others do not exist for it. */
+export function isListed(spec: CommandSpec, listener: ControlListener): boolean {
+  return listener.commands === 'all' || listener.commands.includes(spec.name)
+}
+
+/** A socket that others than the owner may open is not the owner's. */
+function mayRun(spec: CommandSpec, listener: ControlListener): boolean {
+  return !spec.ownerOnly || (listener.mode & 0o077) === 0
+}
+
+function isNo(result: CommandResult): boolean {
+  return typeof result === 'object' && 'ok' in result && !result.ok
+}
+
+function checkArguments(spec: CommandSpec, params: Readonly<Record<string, unknown>>) {
+  const schema = z.strictObject(spec.args)
+  const parsed = schema.safeParse(params)
+  if (parsed.success) return parsed.data
+  const unknown = Object.keys(params).find((name) => !Object.hasOwn(spec.args, name))
+  if (unknown !== undefined) {
+    throw new CallError(errorCodes.invalidParams, `there is no argument '${unknown}'`, { argument: unknown })
+  }
+  const [first] = findings(parsed.error, schema, params)
+  const name = String(first?.path[0] ?? '')
+  throw new CallError(errorCodes.invalidParams, argumentMessage(spec, name, first?.message ?? '', params), {
+    argument: name,
+  })
+}
+
+function argumentMessage(
+  spec: CommandSpec,
+  name: string,
+  message: string,
+  params: Readonly<Record<string, unknown>>,
+): string {
+  const schema = spec.args[name]
+  if (params[name] === undefined) return `argument '${name}' is missing`
+  if (schema === undefined) return message
+  const argument = describeArgument(name, schema)
+  if (argument.type === 'integer' && typeof params[name] !== 'number')
+    return `Argument '${name}' must be an integer`
+  // What was given is not repeated when it is a secret.
+  return `Argument '${name}' ${argument.secret ? 'must be text' : message}`
+}
+
+function asCallError(error: unknown, name: string, caller: Caller, log: Logger): CallError {
+  if (error instanceof CallError) return error
+  if (error instanceof CommandError) return new CallError(errorCodes.failed, error.message)
+  if (caller.signal.aborted) return new CallError(errorCodes.failed, 'cancelled')
+  if (error instanceof StorageUnavailable || error instanceof BackendUnavailable) {
+    log.error({ command: name, err: error }, 'a command could not find out')
+    return new CallError(errorCodes.failed, error.message)
+  }
+  log.error({ command: name, err: error }, 'a command failed')
+  return new CallError(errorCodes.internal, `${name} failed inside the server; its log says why`)
+}
+
+const longestLogged = 200
+
+function withoutSecrets(
+  spec: CommandSpec,
+  params: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> {
+  const safe: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(params)) {
+    const schema = spec.args[name]
+    const argument = schema && describeArgument(name, schema)
+    if (!argument) continue
+    if (argument.secret) safe[name] = '[secret]'
+    else if (argument.names === 'file') safe[name] = '[file]'
+    else safe[name] = typeof value === 'string' ? value.slice(0, longestLogged) : value
+  }
+  return safe
+}
