@@ -1,0 +1,31 @@
+/** The table of modules, and which of them run on a host whose configuration does not say. */
+import type { ModuleSpec } from '../extend/gen-mod.ts'
+import { modCputime } from './mod-cputime.ts'
+import { modDisco } from './mod-disco.ts'
+import { modEcho } from './mod-echo.ts'
+import { modOffline } from './mod-offline.ts'
+import { modPing } from './mod-ping.ts'
+import { modRoster } from './mod-roster/mod-roster.ts'
+import { modTime } from './mod-time.ts'
+import { modVersion } from './mod-version.ts'
+
+export const modules: readonly ModuleSpec[] = [
+  modCputime,
+  modDisco,
+  modEcho,
+  modOffline,
+  modPing,
+  modRoster,
+  modTime,
+  modVersion,
+]
+
+/** With their defaults. */
+export const defaultModules: Readonly<Record<string, null>> = {
+  mod_disco: null,
+  mod_offline: null,
+  mod_ping: null,
+  mod_roster: null,
+  mod_time: null,
+  mod_version: null,
+}
