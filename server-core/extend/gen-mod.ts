@@ -15,6 +15,8 @@ import type { Provided } from './provided.ts'
 
 export interface HostContext {
   readonly host: string
+  /** Of this program. */
+  readonly version: string
   readonly log: Logger
   readonly storage: Storage
   readonly sessions: Sessions
