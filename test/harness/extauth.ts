@@ -34,10 +34,12 @@ export function startExtauth(args: readonly string[], file: string = programs.ex
   let log = ''
   let input = Buffer.alloc(0)
   const answers: string[] = []
-  const waiting: ((answer: string) => void)[] = []
+  const waiting: { resolve(answer: string): void; reject(error: Error): void }[] = []
   let ended = false
-  const mark = () => {
+  const mark = (how: unknown) => {
     ended = true
+    const gone = new Error(`the program has ended (${String(how)}); it said:\n${log}`)
+    for (const { reject } of waiting.splice(0)) reject(gone)
   }
   end.then(mark, mark)
   child.stdin.on('error', () => undefined) // it may end before it has read everything
@@ -53,18 +55,15 @@ export function startExtauth(args: readonly string[], file: string = programs.ex
       const answer = payload === '0001' ? 'yes' : payload === '0000' ? 'no' : payload
       const next = waiting.shift()
       if (next === undefined) answers.push(answer)
-      else next(answer)
+      else next.resolve(answer)
     }
   })
   const nextAnswer = (ms = 10_000): Promise<string> => {
     const here = answers.shift()
     if (here !== undefined) return Promise.resolve(here)
     if (ended) return Promise.reject(new Error(`the program has ended; it said:\n${log}`))
-    return before(
-      ms,
-      () => `an answer of the program; it said:\n${log}`,
-      new Promise((resolve) => waiting.push(resolve)),
-    )
+    const arrived = new Promise<string>((resolve, reject) => waiting.push({ resolve, reject }))
+    return before(ms, () => `an answer of the program; it said:\n${log}`, arrived)
   }
   return {
     child,
