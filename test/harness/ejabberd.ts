@@ -2,9 +2,10 @@
  * Debian's ejabberd as a private process on loopback: no systemd, no epmd, no fixed port, no user switched. ejabberdctl
  * insists on root or its own account, so the server is started and administered through erl, as ejabberdctl itself does.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { makeCertificate } from './certificate.ts'
 import { before, until } from './deadline.ts'
 import { findProgram } from './find.ts'
 import { temporaryFolder } from './folder.ts'
@@ -70,15 +71,8 @@ export async function startEjabberd(options: EjabberdOptions): Promise<Ejabberd>
     `  - {port: ${at}, ip: "127.0.0.1", module: ejabberd_c2s, access: all, shaper: none, max_stanza_size: 262144, backlog: 2048${more}}`
   let certificates = 'certfiles: []'
   if (options.tls) {
-    const made = spawnSync('openssl', [
-      ...'req -x509 -newkey rsa:2048 -nodes -days 9'.split(' '),
-      ...['-subj', `/CN=${options.host}`, '-keyout', folder.file('key.pem'), '-out', folder.file('cert.pem')],
-    ])
-    if (made.status !== 0) throw new Error(`openssl: ${made.stderr}`)
-    writeFileSync(
-      folder.file('all.pem'),
-      readFileSync(folder.file('cert.pem'), 'utf8') + readFileSync(folder.file('key.pem'), 'utf8'),
-    )
+    const { certificate, key } = await makeCertificate(options.host, folder.file)
+    writeFileSync(folder.file('all.pem'), readFileSync(certificate, 'utf8') + readFileSync(key, 'utf8'))
     certificates = `certfiles: ["${folder.file('all.pem')}"]`
   }
   writeFileSync(
