@@ -12,7 +12,10 @@ export class BackendUnavailable extends Error {
   override readonly name = 'BackendUnavailable'
 }
 
-/** Users and hosts are prepared (nodeprep, nameprep); passwords are the bytes as sent. */
+/**
+ * Users and hosts are prepared (nodeprep, nameprep); passwords are the bytes as sent. Every call may reject with
+ * BackendUnavailable or with its signal's reason: neither is an answer. Nothing is changed once the signal has aborted.
+ */
 export interface AuthBackend {
   checkPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict>
   accountExists(user: string, host: string, signal: AbortSignal): Promise<boolean>
@@ -22,6 +25,11 @@ export interface AuthBackend {
   register?(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict>
   /** 'unknown' when there is no such account. */
   remove?(user: string, host: string, signal: AbortSignal): Promise<Verdict>
+  /**
+   * Whether an account that has proved itself without its password may be used: 'disabled' or 'unknown' otherwise. Absent:
+   * it may if it exists.
+   */
+  standing?(user: string, host: string, signal: AbortSignal): Promise<Verdict>
   /** The account's SCRAM keys for a hash; undefined when the account is unknown or has none. Absent: PLAIN only. */
   scramKeys?(
     user: string,

@@ -1,0 +1,220 @@
+/**
+ * The accounts of one host: a chain of backends, of which the first that knows an account answers for it. A backend that
+ * cannot find out is not a "no": if a later one says yes it is yes, else the whole chain could not find out. What changes
+ * something stops at the first backend that is out, as the account might be that one's.
+ */
+import { type ScramHash, type ScramKeys, scramHashes } from '../accounts/formats/scram.ts'
+import type { Logger } from '../log.ts'
+import { type AuthBackend, BackendUnavailable, type Verdict } from './backend.ts'
+
+export interface NamedBackend {
+  /** As in the configuration: internal, external, … */
+  readonly name: string
+  readonly backend: AuthBackend
+}
+
+/** A verdict and the name of the backend that gave it; '' when none knows the account. */
+export type Answer = Verdict & { readonly backend: string }
+
+export class Authenticator {
+  readonly host: string
+  readonly #chain: readonly NamedBackend[]
+  readonly #log: Logger
+
+  constructor(host: string, chain: readonly NamedBackend[], log: Logger) {
+    this.host = host
+    this.#chain = chain
+    this.#log = log
+  }
+
+  /** The names of the backends, in order. */
+  get backends(): readonly string[] {
+    return this.#chain.map(({ name }) => name)
+  }
+
+  async checkPassword(user: string, password: Buffer, signal: AbortSignal): Promise<Answer> {
+    const outages: BackendUnavailable[] = []
+    let refusal: Answer | undefined
+    for (const [index, { name, backend }] of this.#chain.entries()) {
+      try {
+        const verdict = await backend.checkPassword(user, this.host, password, signal)
+        if (verdict.ok) return { ...verdict, backend: name }
+        if (refusal !== undefined || verdict.reason === 'unknown') continue
+        // A backend that cannot tell a wrong password from an unknown user says 'wrong': then it is asked.
+        const isLast = index === this.#chain.length - 1
+        if (!isLast && !(await backend.accountExists(user, this.host, signal))) continue
+        if (outages.length === 0) return { ...verdict, backend: name }
+        refusal = { ...verdict, backend: name }
+      } catch (error) {
+        outages.push(this.#outage(name, error, signal))
+      }
+    }
+    const [outage] = outages
+    if (outage !== undefined) throw outage
+    return refusal ?? { ok: false, reason: 'unknown', backend: '' }
+  }
+
+  /** Whether any backend knows the account. */
+  async exists(user: string, signal: AbortSignal = never): Promise<boolean> {
+    let outage: BackendUnavailable | undefined
+    for (const { name, backend } of this.#chain) {
+      try {
+        if (await backend.accountExists(user, this.host, signal)) return true
+      } catch (error) {
+        outage ??= this.#outage(name, error, signal)
+      }
+    }
+    if (outage !== undefined) throw outage
+    return false
+  }
+
+  /** Makes the account in the first backend that can; 'exists' when any has it, 'refused' when none can. */
+  async register(user: string, password: Buffer, signal: AbortSignal): Promise<Answer> {
+    for (const { name, backend } of this.#chain) {
+      const isTaken = await this.#ask(name, signal, () => backend.accountExists(user, this.host, signal))
+      if (isTaken) return { ok: false, reason: 'exists', backend: name }
+    }
+    for (const { name, backend } of this.#chain) {
+      if (backend.register === undefined) continue
+      const verdict = await this.#ask(name, signal, () =>
+        backend.register?.(user, this.host, password, signal),
+      )
+      if (verdict !== undefined) return { ...verdict, backend: name }
+    }
+    return { ok: false, reason: 'refused', backend: '' }
+  }
+
+  /** Changes the password where the account is; 'unknown' when it is nowhere, 'refused' when it cannot be done there. */
+  async setPassword(user: string, password: Buffer, signal: AbortSignal): Promise<Answer> {
+    for (const { name, backend } of this.#chain) {
+      const isHere = await this.#ask(name, signal, () => backend.accountExists(user, this.host, signal))
+      if (!isHere) continue
+      const verdict = await this.#ask(name, signal, () =>
+        backend.setPassword?.(user, this.host, password, signal),
+      )
+      return { ...(verdict ?? { ok: false, reason: 'refused' }), backend: name }
+    }
+    return { ok: false, reason: 'unknown', backend: '' }
+  }
+
+  /** Removes the account from every backend that has it; 'unknown' when none has, 'refused' when one cannot. */
+  async remove(user: string, signal: AbortSignal): Promise<Answer> {
+    let removed: Answer | undefined
+    for (const { name, backend } of this.#chain) {
+      if (backend.remove === undefined) {
+        const isHere = await this.#ask(name, signal, () => backend.accountExists(user, this.host, signal))
+        if (isHere) return { ok: false, reason: 'refused', backend: name }
+        continue
+      }
+      const verdict = await this.#ask(name, signal, () => backend.remove?.(user, this.host, signal))
+      if (verdict?.ok) removed ??= { ...verdict, backend: name }
+      else if (verdict !== undefined && verdict.reason !== 'unknown') return { ...verdict, backend: name }
+    }
+    return removed ?? { ok: false, reason: 'unknown', backend: '' }
+  }
+
+  /** The hashes for which every account of the host has SCRAM keys, as far as can be found out now. */
+  async scramHashes(): Promise<readonly ScramHash[]> {
+    const offered: ScramHash[] = []
+    for (const hash of scramHashes) if (await this.#offersScram(hash)) offered.push(hash)
+    return offered
+  }
+
+  async #offersScram(hash: ScramHash): Promise<boolean> {
+    for (const { name, backend } of this.#chain) {
+      try {
+        if (!(await backend.offersScram?.(this.host, hash))) return false
+      } catch (error) {
+        this.#outage(name, error, never)
+        return false
+      }
+    }
+    return this.#chain.length > 0
+  }
+
+  /** The keys of an account; undefined when it is unknown or has none of that hash. */
+  async scramKeys(user: string, hash: ScramHash, signal: AbortSignal): Promise<ScramKeys | undefined> {
+    let outage: BackendUnavailable | undefined
+    for (const { name, backend } of this.#chain) {
+      try {
+        const keys = await backend.scramKeys?.(user, this.host, hash, signal)
+        if (keys !== undefined) return keys
+        if (this.#chain.length > 1 && (await backend.accountExists(user, this.host, signal))) break
+      } catch (error) {
+        outage ??= this.#outage(name, error, signal)
+      }
+    }
+    if (outage !== undefined) throw outage
+    return undefined
+  }
+
+  /** Whether an account that has proved itself without its password (SCRAM, a token) may be used now. */
+  async standing(user: string, signal: AbortSignal): Promise<Answer> {
+    let outage: BackendUnavailable | undefined
+    for (const { name, backend } of this.#chain) {
+      try {
+        const verdict = await backend.standing?.(user, this.host, signal)
+        if (verdict !== undefined && (verdict.ok || verdict.reason !== 'unknown'))
+          return { ...verdict, backend: name }
+        if (verdict === undefined && (await backend.accountExists(user, this.host, signal))) {
+          return { ok: true, backend: name }
+        }
+      } catch (error) {
+        outage ??= this.#outage(name, error, signal)
+      }
+    }
+    if (outage !== undefined) throw outage
+    return { ok: false, reason: 'unknown', backend: '' }
+  }
+
+  /** The users of all backends that can list theirs, each once, in order of the name. */
+  async *list(): AsyncIterable<string> {
+    const lists = this.#chain.flatMap(
+      ({ backend }) => backend.list?.(this.host)[Symbol.asyncIterator]() ?? [],
+    )
+    const heads = await Promise.all(lists.map((list) => list.next()))
+    let last: string | undefined
+    for (;;) {
+      let least: { index: number; user: string } | undefined
+      for (const [index, head] of heads.entries()) {
+        if (head.done) continue
+        if (least === undefined || Buffer.compare(Buffer.from(head.value), Buffer.from(least.user)) < 0) {
+          least = { index, user: head.value }
+        }
+      }
+      if (least === undefined) return
+      if (least.user !== last) yield least.user
+      last = least.user
+      const list = lists[least.index]
+      if (list !== undefined) heads[least.index] = await list.next()
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const { backend } of this.#chain) await backend.close?.()
+  }
+
+  async #ask<T>(name: string, signal: AbortSignal, ask: () => T | Promise<T>): Promise<T> {
+    try {
+      return await ask()
+    } catch (error) {
+      throw this.#outage(name, error, signal)
+    }
+  }
+
+  /** Whatever went wrong: it is an outage, and neither a yes nor a no. */
+  #outage(name: string, error: unknown, signal: AbortSignal): BackendUnavailable {
+    if (error instanceof BackendUnavailable) {
+      this.#log.warn({ host: this.host, backend: name, reason: error.message }, 'cannot authenticate')
+      return error
+    }
+    if (signal.aborted) return new BackendUnavailable('no answer in time', { cause: error })
+    this.#log.error(
+      { host: this.host, backend: name, err: error },
+      'cannot authenticate: a fault in the backend',
+    )
+    return new BackendUnavailable('a fault in the backend', { cause: error })
+  }
+}
+
+const never = new AbortController().signal

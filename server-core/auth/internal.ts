@@ -1,0 +1,75 @@
+/** Authentication against our own accounts. */
+import type { Accounts } from '../accounts/accounts.ts'
+import type { ScramHash, ScramKeys } from '../accounts/formats/scram.ts'
+import { StorageUnavailable } from '../storage/storage.ts'
+import { type AuthBackend, BackendUnavailable, type Verdict } from './backend.ts'
+
+export class InternalBackend implements AuthBackend {
+  readonly #accounts: Accounts
+
+  constructor(accounts: Accounts) {
+    this.#accounts = accounts
+  }
+
+  async checkPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
+    return answer(this.#accounts.check(user, host, password, signal))
+  }
+
+  async accountExists(user: string, host: string): Promise<boolean> {
+    return (await answer(this.#accounts.get(user, host))) !== undefined
+  }
+
+  async setPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
+    return answer(this.#accounts.setPassword(user, host, password, signal))
+  }
+
+  async register(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
+    return answer(this.#accounts.create(user, host, password, signal))
+  }
+
+  async remove(user: string, host: string, signal: AbortSignal): Promise<Verdict> {
+    return answer(this.#accounts.remove(user, host, signal))
+  }
+
+  async standing(user: string, host: string): Promise<Verdict> {
+    return answer(this.#accounts.standing(user, host))
+  }
+
+  async scramKeys(
+    user: string,
+    host: string,
+    hash: ScramHash,
+    signal: AbortSignal,
+  ): Promise<ScramKeys | undefined> {
+    return answer(this.#accounts.scramKeys(user, host, hash, signal))
+  }
+
+  async offersScram(host: string, hash: ScramHash): Promise<boolean> {
+    return answer(this.#accounts.offersScram(host, hash))
+  }
+
+  async *list(host: string): AsyncIterable<string> {
+    try {
+      yield* this.#accounts.list(host)
+    } catch (error) {
+      throw outage(error)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#accounts.close()
+  }
+}
+
+async function answer<T>(asked: Promise<T>): Promise<T> {
+  try {
+    return await asked
+  } catch (error) {
+    throw outage(error)
+  }
+}
+
+/** A storage that cannot be used is a backend that cannot be used. */
+function outage(error: unknown): unknown {
+  return error instanceof StorageUnavailable ? new BackendUnavailable(error.message, { cause: error }) : error
+}

@@ -1,0 +1,109 @@
+/** What a SASL mechanism is (RFC 6120 §6, RFC 4422): one file each in this folder, one line in index.ts. */
+import type { Authenticator } from '../../auth/authenticator.ts'
+import { BackendUnavailable } from '../../auth/backend.ts'
+import { parseJid, prepareUser } from '../../xmpp/jid.ts'
+
+export interface SaslMechanism {
+  readonly name: string
+  /** Whether it is offered and accepted on connections with TLS only. */
+  readonly needsTls: boolean
+  start(context: SaslContext): SaslExchange
+}
+
+export interface SaslContext {
+  readonly host: string
+  readonly authenticator: Authenticator
+  /** The connection has TLS. */
+  readonly secure: boolean
+  readonly channelBinding?: ChannelBinding | undefined
+  /** The mechanisms that were offered on this stream. */
+  readonly offered: readonly string[]
+  /** Lasts, and never leaves the server: what unknown users see is made with it. */
+  readonly serverSecret: Buffer
+  readonly signal: AbortSignal
+}
+
+/** What ties a login to the TLS connection that it runs in (RFC 5929, RFC 9266). */
+export interface ChannelBinding {
+  readonly types: readonly ChannelBindingType[]
+  data(type: ChannelBindingType): Buffer | undefined
+}
+
+export type ChannelBindingType = 'tls-exporter' | 'tls-server-end-point'
+
+export interface SaslExchange {
+  /** Takes what the client sent, decoded; the first one is the initial response, empty if the client sent none. */
+  step(data: Buffer): Promise<SaslStep>
+}
+
+export type SaslStep =
+  | { readonly kind: 'challenge'; readonly data: Buffer }
+  | { readonly kind: 'success'; readonly user: string; readonly data?: Buffer; readonly backend: string }
+  | SaslFailure
+
+export interface SaslFailure {
+  readonly kind: 'failure'
+  readonly condition: SaslCondition
+  readonly text?: string
+  /** Who it was about, for the log; absent when that was not understood. */
+  readonly user?: string
+  /** Whether it was an attempt, of which there may be only so many. */
+  readonly counts: boolean
+}
+
+/** RFC 6120 §6.5. */
+export type SaslCondition =
+  | 'aborted'
+  | 'account-disabled'
+  | 'credentials-expired'
+  | 'encryption-required'
+  | 'incorrect-encoding'
+  | 'invalid-authzid'
+  | 'invalid-mechanism'
+  | 'malformed-request'
+  | 'mechanism-too-weak'
+  | 'not-authorized'
+  | 'temporary-auth-failure'
+
+export function failure(condition: SaslCondition, user?: string): SaslFailure {
+  const counts = condition !== 'temporary-auth-failure'
+  return user === undefined
+    ? { kind: 'failure', condition, counts }
+    : { kind: 'failure', condition, user, counts }
+}
+
+/** Gives what `work` gives; a backend that cannot find out is `temporary-auth-failure`, and no attempt. */
+export async function unlessUnavailable(user: string, work: () => Promise<SaslStep>): Promise<SaslStep> {
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof BackendUnavailable) return failure('temporary-auth-failure', user)
+    throw error
+  }
+}
+
+/** The prepared user of an authentication identity: a user name, or the bare JID of an account of this host. */
+export function userOf(authcid: string, host: string): string | undefined {
+  const user = prepareUser(authcid)
+  if (user !== undefined) return user === '' ? undefined : user
+  const jid = parseJid(authcid)
+  return jid !== undefined && jid.host === host && jid.resource === '' && jid.user !== ''
+    ? jid.user
+    : undefined
+}
+
+/** Whether somebody may act as this authorization identity: nobody but oneself (RFC 6120 §6.3.8). */
+export function mayActAs(authzid: string, user: string, host: string): boolean {
+  if (authzid === '') return true
+  const jid = parseJid(authzid)
+  return jid !== undefined && jid.user === user && jid.host === host && jid.resource === ''
+}
+
+/** The text of strict UTF-8. */
+export function textOf(data: Buffer): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(data)
+  } catch {
+    return undefined
+  }
+}
