@@ -40,6 +40,7 @@ export const modRoster = defineModule({
       await subscribing.incoming(user, stanza)
       return false
     })
+    host.hook('remove_user', (_, { user }) => subscribing.endAll(user))
     host.hook('resend_subscription_requests_hook', async (stanzas, { user }) => [
       ...stanzas,
       ...(await subscribing.waiting(user)),

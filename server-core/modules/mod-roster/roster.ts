@@ -73,8 +73,8 @@ export class Rosters implements RosterService {
     else await this.#setFor(request.to.user, wanted.contact, wanted.name, wanted.groups)
   }
 
-  #setFor(user: string, contact: Jid, name: string, groups: readonly string[]): Promise<void> {
-    return this.change(user, async () => {
+  async #setFor(user: string, contact: Jid, name: string, groups: readonly string[]): Promise<void> {
+    await this.change(user, async () => {
       const jid = contact.bareText
       await this.checkRoom(user, jid)
       const { host } = this.host
@@ -86,7 +86,7 @@ export class Rosters implements RosterService {
         groups: item.groups,
         listed: true,
       }))
-      this.push(user, jid, change)
+      return [this.push(user, jid, change)]
     })
   }
 
@@ -94,7 +94,7 @@ export class Rosters implements RosterService {
   async #removeFor(owner: Jid, contact: Jid): Promise<void> {
     const { user } = owner
     const jid = contact.bareText
-    const posted = await this.change(user, async () => {
+    await this.change(user, async () => {
       const change = await this.#delete(user, jid)
       const { before } = change
       if (!before?.listed) return this.#cannotRemove(user, jid)
@@ -107,10 +107,8 @@ export class Rosters implements RosterService {
         type === 'unavailable' ? this.postUnavailable(user, contact) : this.post(user, contact, type),
       )
       this.tellSubscription(user, contact, change)
-      this.push(user, jid, change)
-      return posts
+      return [...posts, this.push(user, jid, change)]
     })
-    await Promise.all(posted)
   }
 
   /** A mere request of the contact's is no item: it stays. */
@@ -146,18 +144,20 @@ export class Rosters implements RosterService {
         return { ...before, ...item, pendingOut: false, pendingIn, listed: true }
       })
       this.tellSubscription(user, contact, change)
-      this.push(user, jid, change)
+      return [this.push(user, jid, change)]
     })
   }
 
   async remove(user: string, contact: Jid): Promise<boolean> {
-    return this.change(user, async () => {
+    let wasThere = false
+    await this.change(user, async () => {
       const change = await this.#delete(user, contact.bareText)
-      if (!change.before?.listed) return false
+      if (!change.before?.listed) return []
+      wasThere = true
       this.tellSubscription(user, contact, change)
-      this.push(user, contact.bareText, change)
-      return true
+      return [this.push(user, contact.bareText, change)]
     })
+    return wasThere
   }
 
   // what is shared with the subscriptions
@@ -166,9 +166,13 @@ export class Rosters implements RosterService {
     return this.host.storage.rosters
   }
 
-  /** Makes a change of an account's roster when those before it are made. It never waits for a stanza to arrive. */
-  change<T>(user: string, work: () => Promise<T>): Promise<T> {
-    return this.#changes.take(user, work)
+  /**
+   * Makes a change of an account's roster when those before it are made, then waits for the posts that it returns. The work
+   * itself never waits for a post: what that brings about may come back to this account and wait for its turn.
+   */
+  async change(user: string, work: () => Promise<readonly Promise<void>[]>): Promise<void> {
+    const { posts } = await this.#changes.take(user, async () => ({ posts: await work() }))
+    await Promise.all(posts)
   }
 
   /** Throws not-acceptable when the contact would be one too many. */
@@ -191,7 +195,7 @@ export class Rosters implements RosterService {
     return this.host.sessions.ofUser(user, this.host.host).filter((session) => session.interested)
   }
 
-  /** Hands stanzas of one account to the router in order. Whoever has a turn must not wait for it. */
+  /** A post: hands a stanza of an account to the router, behind the account's earlier posts. */
   send(user: string, stanza: Stanza): Promise<void> {
     return this.#posts.take(user, async () => {
       await this.host.route(stanza)
@@ -225,11 +229,13 @@ export class Rosters implements RosterService {
     }
   }
 
-  /** Tells every interested resource what has changed, if it shows (RFC 6121 §2.1.6). */
-  push(user: string, jid: string, { before, after, version }: RosterChange): void {
+  /** A post: tells every interested resource what has changed, if it shows (RFC 6121 §2.1.6). */
+  async push(user: string, jid: string, { before, after, version }: RosterChange): Promise<void> {
     if (!showsDifferently(before, after)) return
     const item = after?.listed ? itemElement(after) : removedElement(jid)
-    for (const session of this.interested(user)) session.deliver(this.#pushFor(session.jid, item, version))
+    await this.#posts.take(user, async () => {
+      for (const session of this.interested(user)) session.deliver(this.#pushFor(session.jid, item, version))
+    })
   }
 
   #pushFor(to: Jid, item: Element, version: number): Stanza {

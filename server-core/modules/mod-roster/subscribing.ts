@@ -20,6 +20,7 @@ import {
   type ReceivedEffect,
   type SentEffect,
   type SubscriptionType,
+  seesContact,
 } from './subscriptions.ts'
 
 /** An outgoing request that nobody answers is repeated when the account comes online, at most this often. */
@@ -41,14 +42,12 @@ export class Subscribing {
     const contact = stanza.to.bare
     if (contact.equals(this.#rosters.bareJid(user)) || !isSubscriptionType(stanza.type)) return
     try {
-      const posted = await this.#rosters.change(user, () => this.#send(user, contact, stanza))
-      await Promise.all(posted)
+      await this.#rosters.change(user, () => this.#send(user, contact, stanza))
     } catch (error) {
       this.#refuse(user, stanza, error)
     }
   }
 
-  /** Resolves to what has to arrive before the client's next stanza is handled. */
   async #send(user: string, contact: Jid, stanza: Stanza): Promise<Promise<void>[]> {
     const rosters = this.#rosters
     const jid = contact.bareText
@@ -58,8 +57,7 @@ export class Subscribing {
     const change = await this.#store.update(user, this.#host, jid, (old) => sentItem(old, jid, type))
     const posts = sentEffect(change.before, type).routes ? this.#route(user, stanza, type, change.before) : []
     rosters.tellSubscription(user, contact, change)
-    rosters.push(user, jid, change)
-    return posts
+    return [...posts, rosters.push(user, jid, change)]
   }
 
   /** A stanza that does not make a contact of somebody needs no room. */
@@ -99,7 +97,11 @@ export class Subscribing {
     const contact = stanza.from.bare
     if (contact.equals(this.#rosters.bareJid(user))) return
     try {
-      await this.#rosters.change(user, () => this.#receive(user, contact, stanza))
+      // Its posts are not waited for: who sent this may be waiting for it, and they for him.
+      await this.#rosters.change(user, async () => {
+        for (const post of await this.#receive(user, contact, stanza)) this.#later(post)
+        return []
+      })
     } catch (err) {
       // It is not lost without a word: who sent it may send it again.
       this.#rosters.host.log.error({ err, user, from: contact.text }, 'a subscription could not be changed')
@@ -108,14 +110,14 @@ export class Subscribing {
     }
   }
 
-  async #receive(user: string, contact: Jid, stanza: Stanza): Promise<void> {
+  async #receive(user: string, contact: Jid, stanza: Stanza): Promise<readonly Promise<void>[]> {
     const rosters = this.#rosters
     const jid = contact.bareText
     const type = stanza.type
-    if (!isSubscriptionType(type)) return
+    if (!isSubscriptionType(type)) return []
     if (type === 'subscribe' && (await this.#isOneTooMany(user, jid))) {
       rosters.host.log.info({ user, from: jid }, 'a subscription request was dropped: too many wait already')
-      return
+      return []
     }
     const arrived = this.#addressed(user, contact, stanza)
     const request = type === 'subscribe' ? stanzaText(arrived.element) : undefined
@@ -127,11 +129,12 @@ export class Subscribing {
       const receivers = type === 'subscribe' ? rosters.available(user) : rosters.interested(user)
       for (const session of receivers) session.deliver(arrived)
     }
-    rosters.push(user, jid, change)
     rosters.tellSubscription(user, contact, change)
-    if (type !== 'subscribe') this.#asked.delete(`${user} ${jid}`)
-    if (effect.losesSight) this.#later(rosters.postUnavailable(user, contact))
-    if (effect.answer !== undefined) this.#later(this.#answer(user, contact, effect.answer))
+    if (type === 'subscribed' || type === 'unsubscribed') this.#asked.delete(`${user} ${jid}`)
+    const posts = [rosters.push(user, jid, change)]
+    if (effect.losesSight) posts.push(rosters.postUnavailable(user, contact))
+    if (effect.answer !== undefined) posts.push(this.#answer(user, contact, effect.answer))
+    return posts
   }
 
   async #answer(user: string, contact: Jid, type: 'subscribed' | 'unsubscribed'): Promise<void> {
@@ -139,9 +142,8 @@ export class Subscribing {
     if (type === 'subscribed') this.#showPresence(user, contact)
   }
 
-  /** Not waited for: it may come back to this account, and whatever that does waits for this turn. */
-  #later(posted: Promise<void>): void {
-    posted.catch((err: unknown) => this.#rosters.host.log.error({ err }, 'an answer could not be sent'))
+  #later(post: Promise<void>): void {
+    post.catch((err: unknown) => this.#rosters.host.log.error({ err }, 'an answer could not be sent'))
   }
 
   async #isOneTooMany(user: string, jid: string): Promise<boolean> {
@@ -190,6 +192,20 @@ export class Subscribing {
       }
       this.#asked.set(key, now)
       await this.#rosters.post(user, contact, 'subscribe')
+    }
+  }
+
+  /** The account is about to go: its contacts are told that nothing is left between them (XEP-0077 §3.2). */
+  async endAll(user: string): Promise<void> {
+    for (const item of await this.#store.list(user, this.#host)) {
+      this.#asked.delete(`${user} ${item.jid}`)
+      const contact = parseJid(item.jid)
+      if (contact === undefined) continue
+      const { subscription, pendingOut, pendingIn } = item
+      if (seesContact(subscription) || pendingOut) await this.#rosters.post(user, contact, 'unsubscribe')
+      if (isSeenByContact(subscription) || pendingIn !== undefined) {
+        await this.#rosters.post(user, contact, 'unsubscribed')
+      }
     }
   }
 
