@@ -9,6 +9,8 @@ import { byText } from './order.ts'
 export interface ArgumentMeta {
   /** Never logged, asked for without echo. */
   readonly secret?: true
+  /** Made here, so asked for twice. */
+  readonly isNew?: true
   readonly names?: ArgumentDescription['names']
   /** What is usually given, where the check is the command's own. */
   readonly choices?: readonly string[]
@@ -103,6 +105,7 @@ export function describeArgument(name: string, schema: z.ZodType): ArgumentDescr
     secret: meta.secret === true,
     optional: schema.safeParse(undefined).success,
     ...(choices ? { choices } : {}),
+    ...(meta.isNew ? { isNew: true } : {}),
     ...(meta.names ? { names: meta.names } : {}),
   }
 }

@@ -56,8 +56,7 @@ async function users(
   const found: string[] = []
   let looked = 0
   for (const host of hosts) {
-    if (!server.hosts.includes(host)) continue
-    for await (const user of server.storage.accounts.list(host)) {
+    for await (const user of server.authenticator(host)?.list() ?? []) {
       looked++
       if (signal.aborted || looked > maxLooked || found.length >= maxValues) return found
       if (user.startsWith(prefix)) found.push(user)

@@ -39,6 +39,8 @@ export interface ArgumentDescription {
   readonly type: 'string' | 'integer'
   readonly doc: string
   readonly secret: boolean
+  /** A secret that is made here, so it is asked for twice. */
+  readonly isNew?: true
   readonly optional: boolean
   /** Values to choose from, where they are few. */
   readonly choices?: readonly string[]

@@ -13,7 +13,7 @@ import {
   kickReason,
   sessionsOf,
 } from './account.ts'
-import { host, secret, user, word } from './arguments.ts'
+import { host, newSecret, secret, user, word } from './arguments.ts'
 
 /** Names of hash methods, as the originals have them, and Node's. */
 const hashMethods: Readonly<Record<string, string>> = {
@@ -61,7 +61,7 @@ export function accountCommands(server: AdminServer): readonly CommandSpec[] {
       doc: 'Change the password of an account',
       category,
       tags,
-      args: { user: user(), host: host(), newpass: secret('the new password') },
+      args: { user: user(), host: host(), newpass: newSecret('the new password') },
       result: { kind: 'restuple' },
       example: 'change_password alice localhost "new secret"',
       async run(args, caller) {

@@ -26,6 +26,10 @@ export function secret(description: string) {
   return text(description, { secret: true })
 }
 
+export function newSecret(description: string) {
+  return text(description, { secret: true, isNew: true })
+}
+
 export function integer(description: string) {
   return z.int().meta({ description })
 }

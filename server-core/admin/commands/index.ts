@@ -17,11 +17,32 @@ export type CommandFamily = (server: AdminServer) => readonly CommandSpec[]
 /** There without any service. */
 export const coreFamilies: readonly CommandFamily[] = [coreCommands, registrationCommands]
 
-/** service_admin_extra's commands by submod. */
-export const extraFamilies = {
+/** The submods of service_admin_extra, all of MongooseIM's. */
+export const submods = [
+  'accounts',
+  'gdpr',
+  'last',
+  'node',
+  'private',
+  'roster',
+  'sessions',
+  'stanza',
+  'stats',
+  'vcard',
+] as const
+
+/** What a submod has to offer only when the modules that keep its data are there. */
+const none: CommandFamily = () => []
+
+export const extraFamilies: Readonly<Record<(typeof submods)[number], CommandFamily>> = {
   accounts: accountCommands,
+  gdpr: none,
+  last: none,
+  node: none,
+  private: none,
   roster: rosterCommands,
   sessions: sessionCommands,
   stanza: stanzaCommands,
   stats: statsCommands,
-} as const satisfies Readonly<Record<string, CommandFamily>>
+  vcard: none,
+}

@@ -13,7 +13,7 @@ import type { AdminServer } from '../admin-server.ts'
 import type { Row } from '../control-protocol.ts'
 import { csvRecords } from '../csv.ts'
 import { authDeadline, doesNotExist, findAccount } from './account.ts'
-import { file, host, secret, user } from './arguments.ts'
+import { file, host, newSecret, user } from './arguments.ts'
 
 export function registrationCommands(server: AdminServer): readonly CommandSpec[] {
   const category = 'core'
@@ -42,7 +42,7 @@ export function registrationCommands(server: AdminServer): readonly CommandSpec[
       args: {
         user: user('name of the new account').optional(),
         host: host('host of the new account'),
-        password: secret('its password'),
+        password: newSecret('its password'),
       },
       forms: [
         { names: ['host', 'password'], hostAt: 0 },
@@ -61,7 +61,7 @@ export function registrationCommands(server: AdminServer): readonly CommandSpec[
       args: {
         user: user('name of the new account'),
         host: host('host of the new account'),
-        password: secret('its password'),
+        password: newSecret('its password'),
       },
       result: { kind: 'restuple' },
       example: 'register_identified alice localhost secret',
@@ -77,8 +77,8 @@ export function registrationCommands(server: AdminServer): readonly CommandSpec[
       example: 'registered_users localhost',
       run(args) {
         const prepared = prepareHost(args.host)
-        if (prepared === undefined || !server.hosts.includes(prepared)) return []
-        return rows(server.storage.accounts.list(prepared))
+        const auth = prepared === undefined ? undefined : server.authenticator(prepared)
+        return auth ? rows(auth.list()) : []
       },
     }),
     defineCommand({

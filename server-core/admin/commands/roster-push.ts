@@ -54,11 +54,12 @@ export function rosterPushCommands(server: AdminServer): readonly CommandSpec[] 
       example: 'push_roster_alltoall localhost Everybody',
       async run(args, caller) {
         const prepared = prepareHost(args.host)
-        if (prepared === undefined || !server.hosts.includes(prepared)) {
+        const auth = prepared === undefined ? undefined : server.authenticator(prepared)
+        if (prepared === undefined || !auth) {
           throw new CommandError(`${args.host} is not a host of this server`)
         }
         const contacts: PushedContact[] = []
-        for await (const name of server.storage.accounts.list(prepared)) {
+        for await (const name of auth.list()) {
           contacts.push({ jid: makeJid(name, prepared), group: args.group, nick: name })
         }
         await push(

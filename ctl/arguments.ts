@@ -1,0 +1,157 @@
+/** The words behind a command's name → its parameters: which form they are, files and standard input read, gaps asked for. */
+import { createReadStream } from 'node:fs'
+import type {
+  ArgumentDescription,
+  CommandDescription,
+  JsonValue,
+} from '../server-core/admin/control-protocol.ts'
+import { meaningOf, UsageError, type Word } from './words.ts'
+
+/** A wrong number of words; the caller shows the command's page. */
+export class WrongCount extends Error {
+  override readonly name = 'WrongCount'
+}
+
+export interface ArgumentSource {
+  /** Standard input as it comes. */
+  readonly stdin: AsyncIterable<Buffer | string>
+  /** Asks for an argument that is missing; undefined where there is no terminal. */
+  ask:
+    | ((argument: ArgumentDescription, given: Readonly<Record<string, JsonValue>>) => Promise<string>)
+    | undefined
+}
+
+export interface Arguments {
+  readonly params: Record<string, JsonValue>
+  /** The file that the server will ask for, portion by portion. */
+  readonly file: AsyncIterator<string> | undefined
+}
+
+/** A portion of a file, in characters; far below the longest line. */
+const portion = 131_072
+
+export async function buildArguments(
+  command: CommandDescription,
+  hosts: readonly string[],
+  words: readonly Word[],
+  source: ArgumentSource,
+): Promise<Arguments> {
+  const names = chooseForm(command, hosts, words, source.ask !== undefined)
+  const params: Record<string, JsonValue> = {}
+  let file: AsyncIterator<string> | undefined
+  let stdinUser: string | undefined
+  const fromStdin = (name: string): AsyncIterable<Buffer | string> => {
+    if (stdinUser !== undefined)
+      throw new UsageError(`only one argument can be '-', standard input (${stdinUser} is)`)
+    stdinUser = name
+    return source.stdin
+  }
+  for (const [i, word] of words.entries()) {
+    const argument = argumentNamed(command, names[i] ?? '')
+    const meaning = meaningOf(word)
+    if (argument.names === 'file') {
+      const chunks = meaning.kind === 'stdin' ? fromStdin(argument.name) : createReadStream(pathOf(meaning))
+      file = decoded(chunks, meaning.kind === 'stdin' ? 'standard input' : pathOf(meaning))[
+        Symbol.asyncIterator
+      ]()
+      params[argument.name] = { stream: true }
+    } else {
+      params[argument.name] = typed(argument, await textOf(meaning, () => fromStdin(argument.name)))
+    }
+  }
+  for (const argument of missing(command, names, words.length)) {
+    if (!source.ask) throw new WrongCount()
+    params[argument.name] = typed(argument, await source.ask(argument, params))
+  }
+  return { params, file }
+}
+
+/** What of the command's arguments no word was given for: the rest of the form, and secrets that the form leaves out. */
+function missing(
+  command: CommandDescription,
+  names: readonly string[],
+  given: number,
+): ArgumentDescription[] {
+  const rest = names.slice(given).map((name) => argumentNamed(command, name))
+  const leftOut = command.args.filter(({ name, optional }) => !optional && !names.includes(name))
+  return [...rest, ...leftOut]
+}
+
+function argumentNamed(command: CommandDescription, name: string): ArgumentDescription {
+  const argument = command.args.find((candidate) => candidate.name === name)
+  if (!argument) throw new Error(`${command.name} has no argument ${name}`)
+  return argument
+}
+
+/** The form that these words are; with a terminal the beginning of one is enough. Throws WrongCount or UsageError. */
+function chooseForm(
+  command: CommandDescription,
+  hosts: readonly string[],
+  words: readonly Word[],
+  canAsk: boolean,
+): readonly string[] {
+  const forms = command.forms.filter(({ names }) => names.length === words.length)
+  if (forms.length === 1) return forms[0]?.names ?? []
+  if (forms.length > 1) {
+    const isHost = (at: number | undefined) =>
+      at === undefined || hosts.includes((words[at]?.text ?? '').toLowerCase())
+    const chosen = forms.find(({ hostAt }) => isHost(hostAt))
+    if (chosen) return chosen.names
+    const given = words.map(({ text }) => `'${text}'`).join(' and ')
+    throw new UsageError(`neither of ${given} is a host of this server (${hosts.join(', ')})`)
+  }
+  const longest = command.forms.reduce((a, b) => (b.names.length > a.names.length ? b : a))
+  if (!canAsk || words.length > longest.names.length) throw new WrongCount()
+  return longest.names
+}
+
+/** Whether it is an integer is the server's to say; it gets one when it looks like one. */
+function typed(argument: ArgumentDescription, text: string): JsonValue {
+  return argument.type === 'integer' && /^[+-]?\d{1,15}$/.test(text) ? Number(text) : text
+}
+
+function pathOf(meaning: { kind: string; path?: string; text?: string }): string {
+  return meaning.path ?? meaning.text ?? ''
+}
+
+async function textOf(
+  meaning: ReturnType<typeof meaningOf>,
+  stdin: () => AsyncIterable<Buffer | string>,
+): Promise<string> {
+  if (meaning.kind === 'text') return meaning.text
+  const [chunks, name]: [AsyncIterable<Buffer | string>, string] =
+    meaning.kind === 'stdin' ? [stdin(), 'standard input'] : [createReadStream(meaning.path), meaning.path]
+  let text = ''
+  for await (const part of decoded(chunks, name)) {
+    text += part
+    if (text.length > 1_000_000) throw new UsageError(`${name} is too long for an argument`)
+  }
+  // The line end that every editor and echo puts there.
+  return text.replace(/\r?\n$/, '')
+}
+
+/** UTF-8 in portions that fit a line; throws UsageError with a sentence. */
+async function* decoded(chunks: AsyncIterable<Buffer | string>, name: string): AsyncGenerator<string> {
+  const decoder = new TextDecoder('utf-8', { fatal: true })
+  try {
+    for await (const chunk of chunks) {
+      const text = typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true })
+      for (let at = 0; at < text.length; at += portion) yield text.slice(at, at + portion)
+    }
+    const rest = decoder.decode()
+    if (rest !== '') yield rest
+  } catch (error) {
+    if (error instanceof TypeError) throw new UsageError(`${name} is not UTF-8 text`)
+    const { code } = error as NodeJS.ErrnoException
+    if (code === undefined) throw error
+    const why =
+      code === 'ENOENT'
+        ? 'no such file'
+        : code === 'EACCES'
+          ? 'permission denied'
+          : code === 'EISDIR'
+            ? 'it is a folder'
+            : code
+    throw new UsageError(`Cannot read ${name}: ${why}`)
+  }
+}

@@ -1,0 +1,290 @@
+/** The client's end of the control socket: finds it, and makes calls on it. */
+import { readFile } from 'node:fs/promises'
+import { connect, type Socket } from 'node:net'
+import { dirname, join, resolve } from 'node:path'
+import {
+  type CommandReply,
+  type Description,
+  type ErrorReply,
+  type Hello,
+  type JsonValue,
+  methods,
+  notifications,
+  type Row,
+} from '../server-core/admin/control-protocol.ts'
+import type { GlobalOptions } from './words.ts'
+
+/** Nobody answers, or the connection was lost; the message is a sentence, exit 3. */
+export class NoServer extends Error {
+  override readonly name = 'NoServer'
+}
+
+/** The server answered with an error. */
+export class Refused extends Error {
+  override readonly name = 'Refused'
+  readonly code: number
+  readonly data: ErrorReply['data']
+
+  constructor({ code, message, data }: ErrorReply) {
+    super(message)
+    this.code = code
+    this.data = data
+  }
+}
+
+export interface Surroundings {
+  readonly cwd: string
+  readonly environment: Readonly<Record<string, string | undefined>>
+}
+
+/** Longer ones are cut silently by Node. */
+const maxSocketPath = 107
+
+/** Where the server's socket may be, and what said so. */
+export interface Place {
+  readonly path: string
+  readonly because: string
+}
+
+/** In this order: --socket, --server, $GATEHOUSE_SOCKET, the configuration, ./data/gatehouse.sock. */
+export async function findSockets(
+  options: GlobalOptions,
+  { cwd, environment }: Surroundings,
+): Promise<Place[]> {
+  const variable = environment['GATEHOUSE_SOCKET']
+  if (options.socket !== undefined) return [{ path: resolve(cwd, options.socket), because: '--socket' }]
+  if (options.server !== undefined) {
+    const folder = resolve(cwd, options.server)
+    const file = join(folder, 'gatehouse.yml')
+    const said = await socketsOf(file)
+    if (said) return said.map((path) => ({ path, because: file }))
+    const because = '--server'
+    return [
+      { path: join(folder, 'gatehouse.sock'), because },
+      { path: join(folder, 'data/gatehouse.sock'), because },
+    ]
+  }
+  if (variable) return [{ path: resolve(cwd, variable), because: '$GATEHOUSE_SOCKET' }]
+  const named = options.config ?? (environment['GATEHOUSE_CONFIG'] || undefined)
+  const file = resolve(cwd, named ?? 'gatehouse.yml')
+  const said = await socketsOf(file)
+  if (said) return said.map((path) => ({ path, because: file }))
+  if (named !== undefined)
+    throw new NoServer(`The configuration ${file} cannot be read, so its socket is unknown.`)
+  return [{ path: resolve(cwd, 'data/gatehouse.sock'), because: 'the usual place' }]
+}
+
+/** The sockets that a server's configuration names; undefined when it cannot be read. Checking it is the server's affair. */
+async function socketsOf(file: string): Promise<string[] | undefined> {
+  let text: string
+  try {
+    text = await readFile(file, 'utf8')
+  } catch {
+    return undefined
+  }
+  const { parse } = await import('yaml')
+  let value: unknown
+  try {
+    value = parse(text, { logLevel: 'silent' })
+  } catch {
+    return undefined
+  }
+  const config = isObject(value) ? value : {}
+  const base = dirname(file)
+  const data = resolve(base, typeof config['data_dir'] === 'string' ? config['data_dir'] : 'data')
+  const control: unknown[] = Array.isArray(config['control']) ? config['control'] : [{}]
+  return control.map((entry) => {
+    const path = isObject(entry) ? entry['path'] : undefined
+    return typeof path === 'string' ? resolve(base, path) : join(data, 'gatehouse.sock')
+  })
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Connects to the first of them that answers; throws NoServer with one sentence. */
+export async function openClient(places: readonly Place[], login: string): Promise<Client> {
+  const failures: { place: Place; code: string | undefined }[] = []
+  for (const place of places) {
+    if (Buffer.byteLength(place.path) > maxSocketPath) {
+      throw new NoServer(
+        `The path of the control socket is too long (${maxSocketPath} bytes at most): ${place.path}`,
+      )
+    }
+    try {
+      return new Client(await connected(place.path), login)
+    } catch (error) {
+      failures.push({ place, code: (error as NodeJS.ErrnoException).code })
+    }
+  }
+  const denied = failures.find(({ code }) => code === 'EACCES' || code === 'EPERM')
+  if (denied) {
+    throw new NoServer(
+      `You may not open the control socket ${denied.place.path}: run this as the user that the server runs as, or as a member of the socket's group.`,
+    )
+  }
+  const looked = failures.map(({ place }) => `${place.path} (${place.because})`).join(' and ')
+  throw new NoServer(
+    `No server answers on ${looked}. Start one with 'gatehouse', or say where it is with --socket or --server.`,
+  )
+}
+
+function connected(path: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path)
+    socket.once('error', reject)
+    socket.once('connect', () => {
+      socket.off('error', reject)
+      resolve(socket)
+    })
+  })
+}
+
+export interface CallHandlers {
+  /** Rows of a big list; the next ones are read when it resolves. */
+  rows?(rows: readonly Row[]): void | Promise<void>
+  progress?(done: number, total: number | undefined, text: string | undefined): void
+  /** The file that the command reads, in portions. */
+  file?: AsyncIterator<string> | undefined
+}
+
+interface Pending {
+  readonly handlers: CallHandlers
+  resolve(result: unknown): void
+  reject(error: unknown): void
+}
+
+/** Calls on one connection; any number at a time. */
+export class Client {
+  readonly #socket: Socket
+  readonly #pending = new Map<number, Pending>()
+  #lastId = 0
+  #rest: Buffer[] = []
+  #closed: NoServer | undefined
+  /** Rows that are being printed; reading goes on behind them. */
+  #busy: Promise<void> = Promise.resolve()
+
+  constructor(socket: Socket, login: string) {
+    this.#socket = socket
+    socket.on('data', (chunk: Buffer) => this.#read(chunk))
+    socket.on('error', () => undefined) // 'close' follows
+    socket.on('close', () => this.#lost())
+    this.#notify(methods.hello, { login, program: 'gatehousectl' })
+  }
+
+  hello(): Promise<Hello> {
+    return this.call(methods.hello, {}) as Promise<unknown> as Promise<Hello>
+  }
+
+  describe(command?: string): Promise<Description> {
+    return this.call(
+      methods.describe,
+      command === undefined ? {} : { command },
+    ) as Promise<unknown> as Promise<Description>
+  }
+
+  /** Rejects with Refused or NoServer. */
+  call(
+    method: string,
+    params: { readonly [name: string]: JsonValue },
+    handlers: CallHandlers = {},
+    onId?: (id: number) => void,
+  ): Promise<CommandReply> {
+    if (this.#closed) return Promise.reject(this.#closed)
+    const id = ++this.#lastId
+    onId?.(id)
+    return new Promise((resolve, reject) => {
+      this.#pending.set(id, { handlers, resolve: (result) => resolve(result as CommandReply), reject })
+      this.#send({ jsonrpc: '2.0', id, method, params })
+    })
+  }
+
+  async cancel(id: number): Promise<void> {
+    await this.call(methods.cancel, { id })
+  }
+
+  close(): void {
+    this.#socket.end()
+    this.#socket.unref()
+  }
+
+  /** A notification of hello would get no answer: none is wanted, so it is a call whose answer nobody waits for. */
+  #notify(method: string, params: { readonly [name: string]: JsonValue }): void {
+    this.call(method, params).catch(() => undefined)
+  }
+
+  #send(message: object): void {
+    this.#socket.write(`${JSON.stringify(message)}\n`)
+  }
+
+  #read(chunk: Buffer): void {
+    let start = 0
+    for (;;) {
+      const end = chunk.indexOf(0x0a, start)
+      if (end < 0) {
+        if (start < chunk.length) this.#rest.push(chunk.subarray(start))
+        return
+      }
+      const part = chunk.subarray(start, end)
+      const line = this.#rest.length === 0 ? part : Buffer.concat([...this.#rest, part])
+      this.#rest = []
+      start = end + 1
+      this.#message(JSON.parse(line.toString()) as Incoming)
+    }
+  }
+
+  #message(message: Incoming): void {
+    const pending = this.#pending.get(message.id ?? message.params?.id ?? -1)
+    if (!pending) return
+    if (message.method === undefined) this.#answer(message, pending)
+    else this.#notified(message, pending)
+  }
+
+  #answer(message: Incoming, pending: Pending): void {
+    this.#pending.delete(message.id ?? -1)
+    // Behind the rows that are still being printed.
+    void this.#busy.then(() => {
+      if (message.error) pending.reject(new Refused(message.error))
+      else pending.resolve(message.result)
+    })
+  }
+
+  #notified({ method, params = { id: -1 } }: Incoming, { handlers, reject }: Pending): void {
+    if (method === notifications.rows) {
+      this.#socket.pause()
+      this.#busy = this.#busy
+        .then(() => handlers.rows?.(params.rows ?? []))
+        .catch(reject)
+        .finally(() => this.#socket.resume())
+    } else if (method === notifications.progress) {
+      handlers.progress?.(params.done ?? 0, params.total, params.text)
+    } else if (method === notifications.more) {
+      const next = handlers.file?.next() ?? Promise.resolve({ done: true, value: undefined })
+      next.then(({ done, value }) => {
+        const data = { id: params.id, data: done ? '' : value, last: done === true }
+        this.#send({ jsonrpc: '2.0', method: methods.data, params: data })
+      }, reject)
+    }
+  }
+
+  #lost(): void {
+    this.#closed = new NoServer('The connection to the server was lost; the command may have been done.')
+    for (const { reject } of this.#pending.values()) reject(this.#closed)
+    this.#pending.clear()
+  }
+}
+
+interface Incoming {
+  readonly id?: number
+  readonly result?: unknown
+  readonly error?: ErrorReply
+  readonly method?: string
+  readonly params?: {
+    readonly id: number
+    readonly rows?: readonly Row[]
+    readonly done?: number
+    readonly total?: number
+    readonly text?: string
+  }
+}

@@ -1,0 +1,304 @@
+/** One run of the command line: understands the words, asks the server, prints, gives the exit code. */
+import type { CommandDescription, Description } from '../server-core/admin/control-protocol.ts'
+import { buildArguments, WrongCount } from './arguments.ts'
+import { type Client, findSockets, NoServer, openClient, Refused } from './client.ts'
+import { isLocal } from './local.ts'
+import { Printer } from './print.ts'
+import { Output, type OutputStream, ReaderGone, styleFor } from './terminal.ts'
+import {
+  type CommandLine,
+  type GlobalOptions,
+  type OutputFormat,
+  parseCommandLine,
+  UsageError,
+  type Word,
+} from './words.ts'
+
+/** Exit codes. */
+export const exit = { done: 0, no: 1, usage: 2, noServer: 3, interrupted: 130 } as const
+
+export interface Context {
+  readonly argv: readonly string[]
+  readonly cwd: string
+  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly stdin: NodeJS.ReadStream
+  readonly stdout: OutputStream
+  readonly stderr: OutputStream
+  /** Who runs it, as far as the program can tell. */
+  readonly login: string
+  /** Calls once at Ctrl-C; returns what takes the listener away. */
+  onInterrupt(call: () => void): () => void
+}
+
+export async function runCtl(context: Context): Promise<number> {
+  const program = new Program(context)
+  try {
+    return await program.run(parseCommandLine(context.argv))
+  } catch (error) {
+    return await program.failed(error)
+  } finally {
+    program.close()
+  }
+}
+
+export class Program {
+  readonly context: Context
+  readonly out: Output
+  readonly err: Output
+  options: GlobalOptions = {}
+  #client: Client | undefined
+
+  constructor(context: Context) {
+    this.context = context
+    this.out = new Output(context.stdout)
+    this.err = new Output(context.stderr)
+  }
+
+  /** Whether somebody can be asked: both ends are a terminal. */
+  get canAsk(): boolean {
+    return this.context.stdin.isTTY === true && this.err.isTerminal
+  }
+
+  get format(): OutputFormat {
+    return this.options.output ?? (this.out.isTerminal ? 'table' : 'text')
+  }
+
+  close(): void {
+    this.#client?.close()
+  }
+
+  async run(line: CommandLine): Promise<number> {
+    this.options = line.options
+    const [first, ...rest] = line.words
+    if (line.options.version) {
+      await this.out.write(`gatehousectl ${await version()}\n`)
+      return exit.done
+    }
+    if (first === undefined) {
+      const { shortUsage } = await import('./help.ts')
+      if (line.options.help) return this.#help([])
+      await this.err.write(`${shortUsage()}\n`)
+      return exit.usage
+    }
+    if (line.options.help) return this.#help([first])
+    const name = commandName(first)
+    if (isLocal(name)) return this.#local(name, rest)
+    return this.command(name, rest)
+  }
+
+  async client(): Promise<Client> {
+    if (!this.#client) {
+      const places = await findSockets(this.options, this.context)
+      if (this.options.verbose) await this.err.write(`asking ${places.map(({ path }) => path).join(', ')}\n`)
+      this.#client = await openClient(places, this.context.login)
+    }
+    return this.#client
+  }
+
+  /** Runs one command of the server's. */
+  async command(name: string, words: readonly Word[]): Promise<number> {
+    const client = await this.client()
+    const description = await client.describe(name)
+    const command = description.commands.find((candidate) => candidate.name === name)
+    if (!command) {
+      const { unknownCommand } = await import('./help.ts')
+      await this.err.write(`${unknownCommand(name, description.nearest ?? [])}\n`)
+      return exit.usage
+    }
+    const prompts = this.canAsk ? await this.#prompts(client, description) : undefined
+    let built: Awaited<ReturnType<typeof buildArguments>>
+    try {
+      built = await buildArguments(command, description.hosts, words, {
+        stdin: this.context.stdin,
+        ask: prompts,
+      })
+    } catch (error) {
+      if (!(error instanceof WrongCount)) throw error
+      const { wrongCount } = await import('./help.ts')
+      await this.err.write(`${wrongCount(command, words.length, await this.helpOptions(this.err))}\n`)
+      return exit.usage
+    }
+    if (!(await this.#mayDestroy(command, words, built.params))) return exit.no
+    return this.#call(client, command, built)
+  }
+
+  async #call(
+    client: Client,
+    command: CommandDescription,
+    { params, file }: Awaited<ReturnType<typeof buildArguments>>,
+  ): Promise<number> {
+    const style = styleFor(this.out, this.context.environment)
+    const printer = new Printer(this.out, command.result, {
+      format: this.format,
+      fields: this.options.fields,
+      style,
+    })
+    let callId = -1
+    const call = client.call(
+      command.name,
+      params,
+      { rows: (rows) => printer.rows(rows), progress: (...news) => this.#progress(...news), file },
+      (id) => {
+        callId = id
+      },
+    )
+    const stop = this.#interruption(client, () => callId)
+    try {
+      const reply = await Promise.race([call, stop.promise])
+      this.#clearProgress()
+      return await printer.finish(reply)
+    } finally {
+      stop.dispose()
+      this.#clearProgress()
+    }
+  }
+
+  /** Rejects at Ctrl-C and when the time is over, and tells the server that nobody waits any more. */
+  #interruption(client: Client, id: () => number): { promise: Promise<never>; dispose: () => void } {
+    let dispose = () => undefined as undefined
+    const promise = new Promise<never>((_, reject) => {
+      const end = (error: Error) => {
+        client.cancel(id()).catch(() => undefined)
+        reject(error)
+      }
+      const off = this.context.onInterrupt(() => end(new Stopped()))
+      const { timeout } = this.options
+      const timer =
+        timeout === undefined
+          ? undefined
+          : setTimeout(
+              () => end(new NoServer(`No answer within ${timeout} seconds; the command may have been done.`)),
+              timeout * 1_000,
+            )
+      dispose = () => {
+        off()
+        clearTimeout(timer)
+        return undefined
+      }
+    })
+    promise.catch(() => undefined)
+    return { promise, dispose: () => dispose() }
+  }
+
+  #shown = false
+
+  #progress(done: number, total: number | undefined, text: string | undefined): void {
+    if (!this.err.isTerminal) return
+    const amount = total === undefined ? String(done) : `${done} of ${total}`
+    this.#shown = true
+    this.context.stderr.write(`\r\x1b[K${amount}${text === undefined ? '' : ` ${text}`}`)
+  }
+
+  #clearProgress(): void {
+    if (this.#shown) this.context.stderr.write('\r\x1b[K')
+    this.#shown = false
+  }
+
+  async #prompts(client: Client, description: Description) {
+    const { context } = this
+    return async (
+      ...[argument, given]: Parameters<NonNullable<Parameters<typeof buildArguments>[3]['ask']>>
+    ) => {
+      const { openPrompts } = await import('./prompt.ts')
+      const prompts = openPrompts(context.stdin, context.stderr)
+      if (argument.secret) return prompts.secret(argument)
+      const { suggestions } = await import('./suggestions.ts')
+      return prompts.argument(argument, await suggestions(client, description, argument, given))
+    }
+  }
+
+  /** What destroys asks on a terminal; elsewhere what destroys in bulk needs --yes. */
+  async #mayDestroy(
+    command: CommandDescription,
+    words: readonly Word[],
+    params: Readonly<Record<string, unknown>>,
+  ): Promise<boolean> {
+    const { destroys, destroysIf } = command
+    if (destroys === undefined || this.options.yes) return true
+    if (destroysIf && params[destroysIf.argument] !== destroysIf.value) return true
+    if (!this.canAsk) {
+      if (destroys === 'one') return true
+      throw new UsageError(`${command.name} destroys in bulk; say --yes when that is meant`)
+    }
+    const { openPrompts } = await import('./prompt.ts')
+    const what = [command.name, ...words.map(({ text }) => text)].join(' ')
+    const sure = await openPrompts(this.context.stdin, this.context.stderr).confirm(
+      `${what}: this cannot be taken back. Go on?`,
+    )
+    if (!sure) await this.err.write('Nothing was done.\n')
+    return sure
+  }
+
+  async #local(name: string, words: readonly Word[]): Promise<number> {
+    switch (name) {
+      case 'help':
+        return this.#help(words)
+      default: {
+        const { waitForServer } = await import('./wait.ts')
+        return waitForServer(this, name === 'started')
+      }
+    }
+  }
+
+  async helpOptions(output: Output) {
+    const style = styleFor(output, this.context.environment)
+    const width = output.isTerminal && output.stream.columns ? output.stream.columns - 2 : 78
+    return { style, width }
+  }
+
+  async #help(words: readonly Word[]): Promise<number> {
+    const { runHelp } = await import('./help-command.ts')
+    return runHelp(
+      this,
+      words.map(({ text }) => text),
+    )
+  }
+
+  /** What went wrong, as the person sees it; gives the exit code. */
+  async failed(error: unknown): Promise<number> {
+    try {
+      return await this.#failed(error)
+    } catch (second) {
+      if (second instanceof ReaderGone) return exit.done
+      throw second
+    }
+  }
+
+  async #failed(error: unknown): Promise<number> {
+    if (error instanceof ReaderGone) return exit.done
+    if (error instanceof Stopped || (error instanceof Error && error.name === 'Interrupted'))
+      return exit.interrupted
+    if (error instanceof UsageError) {
+      await this.err.write(`Error: ${error.message}\n`)
+      return exit.usage
+    }
+    if (error instanceof NoServer) {
+      await this.err.write(`${error.message}\n`)
+      return exit.noServer
+    }
+    if (error instanceof Refused) {
+      const isJson = this.format === 'json' || this.format === 'jsonl'
+      const { code, message } = error
+      await this.err.write(
+        isJson ? `${JSON.stringify({ error: { code, message } })}\n` : `Error: "${message}"\n`,
+      )
+      // JSON-RPC: method not found, invalid params.
+      return code === -32601 || code === -32602 ? exit.usage : exit.no
+    }
+    throw error
+  }
+}
+
+/** Ctrl-C. */
+class Stopped extends Error {}
+
+/** `check-account` is `check_account`; arguments are never changed. */
+export function commandName(word: Word): string {
+  return word.text.replaceAll('-', '_')
+}
+
+async function version(): Promise<string> {
+  const { readFile } = await import('node:fs/promises')
+  const text = await readFile(new URL('../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}

@@ -1,0 +1,75 @@
+/** Where the program prints: two streams that may be slow, may be closed by the other side, may be terminals. */
+import type { Writable } from 'node:stream'
+
+export interface OutputStream extends Writable {
+  readonly isTTY?: boolean
+  readonly columns?: number
+}
+
+/** The reader has gone (`| head`): nothing more is wanted, and that is no failure. */
+export class ReaderGone extends Error {
+  override readonly name = 'ReaderGone'
+}
+
+export class Output {
+  readonly stream: OutputStream
+  #gone = false
+
+  constructor(stream: OutputStream) {
+    this.stream = stream
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      this.#gone = true
+      if (error.code !== 'EPIPE') throw error
+    })
+  }
+
+  get isTerminal(): boolean {
+    return this.stream.isTTY === true
+  }
+
+  /** Resolves when the stream can take more; throws ReaderGone. */
+  async write(text: string): Promise<void> {
+    if (this.#gone) throw new ReaderGone()
+    if (text === '' || this.stream.write(text)) return
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        this.stream.off('drain', done)
+        this.stream.off('close', done)
+        this.stream.off('error', done)
+        resolve()
+      }
+      this.stream.once('drain', done)
+      this.stream.once('close', done)
+      this.stream.once('error', done)
+    })
+    if (this.#gone) throw new ReaderGone()
+  }
+}
+
+/** Text in bold or dim, where the terminal and the person want it (NO_COLOR). */
+export interface Style {
+  bold(text: string): string
+  dim(text: string): string
+}
+
+export function styleFor(output: Output, environment: Readonly<Record<string, string | undefined>>): Style {
+  const isPlain = !output.isTerminal || Boolean(environment['NO_COLOR']) || environment['TERM'] === 'dumb'
+  const wrap = (code: number) => (text: string) => (isPlain ? text : `\x1b[${code}m${text}\x1b[0m`)
+  return { bold: wrap(1), dim: wrap(2) }
+}
+
+/** Columns that a text takes on a terminal: East Asian wide characters and emoji take two, combining marks none. */
+export function displayWidth(text: string): number {
+  if (/^[\x20-\x7e]*$/.test(text)) return text.length
+  let width = 0
+  for (const char of text) {
+    if (/\p{Mn}|\p{Me}|\p{Cf}/u.test(char)) continue
+    width +=
+      /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u.test(
+        char,
+      )
+        ? 2
+        : 1
+  }
+  return width
+}
