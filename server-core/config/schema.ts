@@ -67,7 +67,7 @@ function defaultListeners(): z.output<typeof c2sListener>[] {
 
 /** What a virtual host may say differently (`host_config`). */
 const hostOptions = {
-  auth_method: listOf(z.enum(['internal', 'external', 'anonymous'])).describe(
+  auth_method: listOf(z.enum(['internal', 'external'])).describe(
     'where accounts are kept; several are asked in turn',
   ),
   auth_password_format: z.enum(['scram', 'plain', 'bcrypt']).describe('how new passwords are kept'),

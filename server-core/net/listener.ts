@@ -22,8 +22,8 @@ export interface ListenerContext {
   readonly log: Logger
 }
 
-/** Throws an Error that says which port could not be opened, and why in words. */
-export function listen(
+/** Rejects with an Error that says which port could not be opened, and why in words. */
+export async function listen(
   entry: C2sListener,
   context: ListenerContext,
   start: (connection: Connection) => void,
@@ -31,12 +31,30 @@ export function listen(
   const server = createServer({ noDelay: true, keepAlive: true, pauseOnConnect: true }, (socket) => {
     void accept(socket, context, start)
   })
+  let { ip } = entry
+  try {
+    await open(server, entry, ip)
+  } catch (error) {
+    // '::' means every address; without IPv6 those are the IPv4 ones
+    if (
+      ip !== '::' ||
+      !['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes((error as NodeJS.ErrnoException).code ?? '')
+    ) {
+      throw explain(entry, error as NodeJS.ErrnoException)
+    }
+    ip = '0.0.0.0'
+    await open(server, entry, ip)
+  }
+  server.on('error', (err) => context.log.error({ err, port: entry.port }, 'a listener has a problem'))
+  return { ip, port: (server.address() as AddressInfo).port, tls: entry.tls, close: () => server.close() }
+}
+
+function open(server: Server, { port, backlog }: C2sListener, ip: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => reject(explain(entry, error)))
-    server.listen({ port: entry.port, host: entry.ip, backlog: entry.backlog, ipv6Only: false }, () => {
-      server.removeAllListeners('error')
-      server.on('error', (err) => context.log.error({ err, port: entry.port }, 'a listener has a problem'))
-      resolve({ ip: entry.ip, port: portOf(server), tls: entry.tls, close: () => server.close() })
+    server.once('error', reject)
+    server.listen({ port, host: ip, backlog }, () => {
+      server.off('error', reject)
+      resolve()
     })
   })
 }
@@ -68,11 +86,7 @@ async function accept(
     connection.destroy('internal error')
     return
   }
-  socket.resume()
-}
-
-function portOf(server: Server): number {
-  return (server.address() as AddressInfo).port
+  connection.resume()
 }
 
 function explain(entry: C2sListener, error: NodeJS.ErrnoException): Error {

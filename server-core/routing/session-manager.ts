@@ -89,19 +89,19 @@ export class SessionManager implements Sessions {
     const before = sessions.get(jid.resource)
     if (before && this.#options.conflict === 'refuse') return 'conflict'
     if (before && this.#options.conflict === 'rename') return 'rename'
-    const waits: Promise<void>[] = []
+    const leaving: Session[] = []
     if (before) {
-      waits.push(this.#end(before))
+      leaving.push(before)
     } else {
       this.#counts.set(jid.host, (this.#counts.get(jid.host) ?? 0) + 1)
       if (sessions.size >= this.#options.maxUserSessions) {
-        const oldest = [...sessions.values()].reduce((a, b) => (a.info.since <= b.info.since ? a : b))
-        waits.push(this.#end(oldest))
+        leaving.push([...sessions.values()].reduce((a, b) => (a.info.since <= b.info.since ? a : b)))
       }
     }
+    // taken first: the one that is replaced then knows that the address is not its own any more
     sessions.set(jid.resource, session)
     this.#accounts.set(jid.bareText, sessions)
-    await Promise.all(waits)
+    await Promise.all(leaving.map((old) => this.#end(old)))
     await this.#hooks.run('sm_register_connection_hook', jid.host, {
       sid: session.sid,
       jid,
@@ -212,9 +212,9 @@ export class SessionManager implements Sessions {
   /** A headline to a full JID of nobody is refused, to anybody's missing resource it is dropped (RFC 6121 §8.5.1). */
   #dropOrRefuse(stanza: Stanza, sessions: ReadonlyMap<string, Session>): void | Promise<void> {
     if (stanza.type !== 'headline' || stanza.to.resource === '' || sessions.size > 0) return
-    return this.#accountExists(stanza.to.user, stanza.to.host).then((exists) => {
-      if (!exists) return this.#refuse(stanza)
-    })
+    return this.#accountExists(stanza.to.user, stanza.to.host).then((exists) =>
+      exists ? undefined : this.#refuse(stanza),
+    )
   }
 
   /** Nobody to deliver to: stored by whoever keeps offline messages, else refused. */

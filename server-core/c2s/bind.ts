@@ -1,0 +1,73 @@
+/** Resource binding (RFC 6120 §7), and what opens a session. */
+import { randomBytes } from 'node:crypto'
+import { attr, type Element, el, getChild, getTagCdata, localName } from '../xml/element.ts'
+import { StanzaError, StreamError } from '../xmpp/errors.ts'
+import { makeJid, parseJid, prepareResource } from '../xmpp/jid.ts'
+import { ns } from '../xmpp/namespaces.ts'
+import { stanzaKind } from '../xmpp/stanza.ts'
+import type { C2s } from './c2s.ts'
+
+const attempts = new WeakMap<C2s, number>()
+
+/** Anything a client sends between login and bind. */
+export function handleBind(c2s: C2s, element: Element): void | Promise<void> {
+  if (element.ns === ns.sasl) throw new StreamError('policy-violation', 'you are logged in')
+  if (element.ns !== ns.client || !stanzaKind(element)) throw new StreamError('unsupported-stanza-type')
+  const request = getChild(element, 'bind', ns.bind)
+  if (localName(element) === 'iq' && attr(element, 'type') === 'set' && request)
+    return bind(c2s, element, request)
+  if (!isForUs(c2s, attr(element, 'to'))) throw new StreamError('not-authorized')
+  throw new StanzaError('unexpected-request', 'bind a resource first')
+}
+
+/** To the server or the own account (RFC 6120 §7.1). */
+function isForUs(c2s: C2s, to: string | undefined): boolean {
+  if (to === undefined) return true
+  const jid = parseJid(to)
+  return jid?.host === c2s.served.name && (jid.user === '' || jid.user === c2s.user)
+}
+
+async function bind(c2s: C2s, iq: Element, request: Element): Promise<void> {
+  const tried = (attempts.get(c2s) ?? 0) + 1
+  attempts.set(c2s, tried)
+  if (tried > c2s.server.config.bind_attempts)
+    throw new StreamError('policy-violation', 'too many bind requests')
+  const asked = getChild(request, 'resource', ns.bind)
+  await claim(c2s, resourceFor(asked ? getTagCdata(asked) : ''))
+  await c2s.own.load()
+  if (c2s.state.name !== 'wait_for_session') return
+  c2s.stream.send(
+    el(
+      'iq',
+      { type: 'result', id: attr(iq, 'id') },
+      el('bind', { xmlns: ns.bind }, el('jid', {}, c2s.jid.text)),
+    ),
+  )
+  const { hooks, log } = c2s.server
+  log.debug({ jid: c2s.jid.text }, 'session opened')
+  c2s.establish()
+  await hooks.run('c2s_session_opened', c2s.jid.host, { session: c2s })
+}
+
+/** What the client asked for, or 128 random bits. */
+function resourceFor(asked: string): string {
+  if (asked === '') return randomBytes(16).toString('hex')
+  const resource = prepareResource(asked)
+  if (resource === undefined)
+    throw new StanzaError('bad-request', 'this resource has characters that are not allowed')
+  return resource
+}
+
+/** Takes the full JID; the session that had it is gone then. */
+async function claim(c2s: C2s, resource: string): Promise<void> {
+  const { hooks, sessions } = c2s.server
+  const host = c2s.served.name
+  const jid = makeJid(c2s.user, host, resource)
+  if (await hooks.run('forbidden_session_hook', host, { jid })) throw new StanzaError('not-allowed')
+  c2s.bind(jid)
+  const result = await sessions.open(c2s)
+  if (result === 'ok') return
+  c2s.unbind()
+  if (result === 'conflict') throw new StanzaError('conflict', 'this resource is in use')
+  return claim(c2s, resourceFor(''))
+}

@@ -1,0 +1,33 @@
+/** What a client's session needs of the server around it. server.ts makes the only one. */
+import type { SecureContext } from 'node:tls'
+import type { Authenticator } from '../auth/authenticator.ts'
+import type { Config } from '../config/schema.ts'
+import type { HookRegistry } from '../extend/hooks.ts'
+import type { OfflineService } from '../extend/provided.ts'
+import type { Logger } from '../log.ts'
+import type { AddressLimits } from '../net/address-limits.ts'
+import type { Router } from '../routing/router.ts'
+import type { SessionManager } from '../routing/session-manager.ts'
+
+export interface C2sHost {
+  readonly name: string
+  readonly authenticator: Authenticator
+  /** What stable salts for unknown users are made with; never leaves the server. */
+  readonly serverSecret: Buffer
+  /** The certificate's context; it changes when the certificate does. */
+  readonly secureContext: SecureContext
+  readonly offline: OfflineService | undefined
+}
+
+export interface C2sServer {
+  readonly config: Config
+  readonly node: string
+  /** The first configured host: who speaks when the client asked for one that is not ours. */
+  readonly defaultHost: string
+  host(name: string): C2sHost | undefined
+  readonly router: Router
+  readonly sessions: SessionManager
+  readonly hooks: HookRegistry
+  readonly limits: AddressLimits
+  readonly log: Logger
+}

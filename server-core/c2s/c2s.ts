@@ -1,0 +1,474 @@
+/**
+ * One client's session, from the first byte to the last: in this state, at this event, call that. What is called is in the
+ * files beside this one: login.ts, bind.ts, stanza-in.ts, presence.ts.
+ */
+import { randomBytes } from 'node:crypto'
+import type { C2sListener } from '../config/schema.ts'
+import type { Connection } from '../net/connection.ts'
+import { Receiver } from '../net/receiver.ts'
+import { Shaper } from '../net/shaper.ts'
+import type { Session, SessionEvent, SessionInfo } from '../routing/session.ts'
+import { Mailbox } from '../stream/mailbox.ts'
+import { type StreamHeader, StreamIn } from '../stream/stream-in.ts'
+import { type Element, el, withAttributes } from '../xml/element.ts'
+import type { XmlLimits } from '../xml/parser.ts'
+import { elementToString } from '../xml/serialize.ts'
+import { StanzaError, StreamError, stanzaErrorElement } from '../xmpp/errors.ts'
+import type { Jid } from '../xmpp/jid.ts'
+import { ns } from '../xmpp/namespaces.ts'
+import { errorReply, Stanza, stanzaKind } from '../xmpp/stanza.ts'
+import { handleBind } from './bind.ts'
+import type { C2sHost, C2sServer } from './c2s-server.ts'
+import { Login } from './login.ts'
+import { Presence } from './presence.ts'
+import { handleStanza } from './stanza-in.ts'
+import {
+  type C2sState,
+  ended,
+  sessionEstablished,
+  waitForBind,
+  waitForFeatureRequest,
+  waitForSession,
+  waitForStream,
+} from './states.ts'
+
+/** What reaches a session from the rest of the server. */
+type Letter =
+  | { readonly stanza: Stanza }
+  | { readonly event: SessionEvent }
+  | { readonly settled: () => void }
+
+/** With a counter behind it, a session's id is unique among all processes. */
+const instance = randomBytes(6).toString('hex')
+let sessions = 0
+
+export class C2s implements Session {
+  readonly sid: string
+  readonly info: SessionInfo
+  readonly server: C2sServer
+  readonly listener: C2sListener
+  readonly connection: Connection
+  readonly receiver: Receiver
+  readonly stream: StreamIn
+  readonly login: Login
+  readonly own: Presence
+  state: C2sState = waitForStream
+  /** The served host that the stream is to. */
+  host: C2sHost | undefined
+  /** Of the client's stream header. */
+  lang = ''
+  /** Authenticated; '' before. */
+  user = ''
+  interested = false
+  readonly #mailbox: Mailbox<Letter>
+  /** Resolves when the connection is closed and nothing of the session is left to do. */
+  readonly over: Promise<void>
+  #left: Promise<void> | undefined
+  #closed: () => void = () => undefined
+  #pinged = 0
+  #jid: Jid | undefined
+  #stateTimer: NodeJS.Timeout | undefined
+  #negotiationTimer: NodeJS.Timeout | undefined
+  #endReason: string | undefined
+
+  constructor(
+    server: C2sServer,
+    listener: C2sListener,
+    connection: Connection,
+    onOver: (session: C2s) => void,
+  ) {
+    this.server = server
+    this.listener = listener
+    this.connection = connection
+    this.over = new Promise<void>((closed) => {
+      this.#closed = closed
+    })
+      .then(() => this.#left)
+      .then(() => onOver(this))
+    this.sid = `${instance}.${++sessions}`
+    const { config } = server
+    const { shaper } = listener
+    this.stream = new StreamIn(connection, ns.client, server.defaultHost)
+    this.login = new Login(this)
+    this.own = new Presence(this)
+    this.receiver = new Receiver(
+      connection,
+      this,
+      limitsBefore(listener),
+      shaper === 'none'
+        ? undefined
+        : new Shaper(shaper.rate, shaper.burst_size ?? shaper.rate * 5, Date.now()),
+    )
+    this.#mailbox = new Mailbox<Letter>(
+      (letter) => this.#handleLetter(letter),
+      sizeOf,
+      { items: config.max_mailbox, bytes: config.max_mailbox_bytes },
+      () => this.fail(new StreamError('resource-constraint', 'too much is waiting for this session')),
+    )
+    this.#mailbox.hold()
+    this.info = {
+      connection: listener.tls ? 'c2s_tls' : 'c2s',
+      ip: connection.remoteAddress,
+      port: connection.remotePort,
+      node: server.node,
+      since: Date.now(),
+    }
+    this.#negotiationTimer = setTimeout(() => this.#timedOut(), config.negotiation_timeout)
+    this.become(waitForStream)
+    if (listener.tls) void this.login.directTls()
+  }
+
+  // ---- what it is to the rest of the server -------------------------------------------------------------------
+
+  /** Bound: after that it has a full JID. */
+  get jid(): Jid {
+    if (!this.#jid) throw new Error('this session is not bound')
+    return this.#jid
+  }
+
+  get bound(): boolean {
+    return this.#jid !== undefined
+  }
+
+  get presence(): Element | undefined {
+    return this.own.last
+  }
+
+  get presenceSince(): number {
+    return this.own.since
+  }
+
+  get priority(): number | undefined {
+    return this.own.last ? this.own.priority : undefined
+  }
+
+  seenBy(jid: Jid): boolean {
+    return this.own.directedTo(jid)
+  }
+
+  deliver(stanza: Stanza): void {
+    if (this.state === ended) this.#returnToRouter(stanza)
+    else this.#mailbox.post({ stanza })
+  }
+
+  tell(event: SessionEvent): void {
+    if (this.state === ended) return
+    // an order to end waits for nothing: a session that is stuck shall end too
+    if (this.#endedBy(event)) return
+    this.#mailbox.post({ event })
+  }
+
+  /** Resolves when everything that was delivered before has been written to the connection, or the session is over. */
+  settled(): Promise<void> {
+    if (this.state === ended) return Promise.resolve()
+    return new Promise((settled) => this.#mailbox.post({ settled }))
+  }
+
+  // ---- events of the receiver ----------------------------------------------------------------------------------
+
+  onStreamStart(root: Element): void | Promise<void> {
+    return this.#guard(() => {
+      if (this.state !== waitForStream) throw new StreamError('invalid-xml')
+      const header = this.stream.read(root)
+      return this.login.openStream(header)
+    })
+  }
+
+  onElement(element: Element): void | Promise<void> {
+    return this.#guard(() => this.#handle(element), element)
+  }
+
+  onStreamEnd(): void {
+    this.end(undefined)
+  }
+
+  onStreamError(error: StreamError): void {
+    this.fail(error)
+  }
+
+  onClosed(reason: string | undefined): void {
+    this.end(reason ?? 'connection closed')
+    this.#closed()
+  }
+
+  #handle(element: Element): void | Promise<void> {
+    switch (this.state.name) {
+      case 'wait_for_feature_request':
+      case 'wait_for_sasl_response':
+        return this.login.handle(element)
+      case 'wait_for_bind':
+        return handleBind(this, element)
+      case 'session_established':
+        return handleStanza(this, element)
+      case 'wait_for_stream':
+      case 'wait_for_session':
+      case 'ended':
+        return undefined
+    }
+  }
+
+  /** The one place where what is thrown while a client's input is handled becomes an answer. */
+  #guard(work: () => void | Promise<void>, element?: Element): void | Promise<void> {
+    if (this.state === ended) return
+    this.#mailbox.hold()
+    let done: undefined | void | Promise<void>
+    try {
+      done = work()
+    } catch (error) {
+      this.#failed(error, element)
+    }
+    this.#mailbox.release()
+    // from here on what comes from others goes on: only this client's input waits
+    if (done instanceof Promise) return done.catch((error: unknown) => this.#failed(error, element))
+  }
+
+  #failed(error: unknown, element: Element | undefined): void {
+    if (error instanceof StreamError) {
+      this.fail(error)
+    } else if (error instanceof StanzaError && element && stanzaKind(element)) {
+      this.sendError(element, error)
+    } else {
+      this.server.log.error({ err: error, jid: this.#jid?.text }, 'a session failed')
+      this.fail(new StreamError('internal-server-error'))
+    }
+  }
+
+  // ---- events of the rest of the server ------------------------------------------------------------------------
+
+  #handleLetter(letter: Letter): void | Promise<void> {
+    try {
+      if ('settled' in letter) return letter.settled()
+      const done = 'stanza' in letter ? this.#receive(letter.stanza) : this.#handleEvent(letter.event)
+      return done instanceof Promise
+        ? done.catch((error: unknown) => this.#failed(error, undefined))
+        : undefined
+    } catch (error) {
+      this.#failed(error, undefined)
+    }
+  }
+
+  #receive(stanza: Stanza): void | Promise<void> {
+    if (stanza.kind === 'presence') this.own.noteIncoming(stanza)
+    const { hooks } = this.server
+    const { host } = this.jid
+    if (!hooks.has('user_receive_packet', host) && !hooks.has('c2s_filter_send', host)) {
+      this.connection.write(elementToString(stanza.element))
+      return
+    }
+    return this.#receiveHooked(stanza)
+  }
+
+  async #receiveHooked(stanza: Stanza): Promise<void> {
+    const { hooks } = this.server
+    const passed = await hooks.fold('user_receive_packet', this.jid.host, stanza, { session: this })
+    if (!passed) return
+    const element = await hooks.fold('c2s_filter_send', this.jid.host, passed.element, { session: this })
+    if (element && this.state !== ended) this.stream.send(element)
+  }
+
+  #handleEvent(event: SessionEvent): void | Promise<void> {
+    switch (event.type) {
+      case 'subscription':
+        return this.own.subscriptionChanged(event.contact, event.subscription)
+      case 'send-presence':
+        return this.own.sendTo(event.to, event.available)
+      case 'probe':
+        return this.own.answer(event.from)
+      case 'inject':
+        return handleStanza(this, event.element)
+      default:
+        return undefined
+    }
+  }
+
+  /** True when the event was an order to end. */
+  #endedBy(event: SessionEvent): boolean {
+    switch (event.type) {
+      case 'replaced':
+        this.fail(new StreamError('conflict', 'Replaced by new connection'))
+        return true
+      case 'kicked':
+      case 'banned':
+        this.fail(new StreamError('conflict', event.reason))
+        return true
+      case 'account-removed':
+        this.fail(new StreamError('not-authorized', 'The account has been removed'))
+        return true
+      case 'shutdown':
+        this.fail(new StreamError('system-shutdown', event.reason))
+        return true
+      default:
+        return false
+    }
+  }
+
+  // ---- what its parts use ----------------------------------------------------------------------------------------
+
+  get served(): C2sHost {
+    if (!this.host) throw new StreamError('host-unknown')
+    return this.host
+  }
+
+  /** Goes on to a state, which may last so long. */
+  become(state: C2sState): void {
+    if (this.state === ended) return
+    this.state = state
+    clearTimeout(this.#stateTimer)
+    if (state === sessionEstablished) {
+      clearTimeout(this.#negotiationTimer)
+      this.receiver.setLimits(limitsAfter(this.listener))
+      this.#mailbox.release()
+    } else {
+      this.#stateTimer = setTimeout(() => this.#timedOut(), this.server.config.state_timeout)
+    }
+  }
+
+  #timedOut(): void {
+    this.server.log.info(
+      { address: this.info.ip, state: this.state.name },
+      'a client took too long to log in',
+    )
+    this.fail(new StreamError('connection-timeout'))
+  }
+
+  /** The peer opens a new stream: what it said on the one before is forgotten. */
+  restartStream(): void {
+    this.stream.restart()
+    this.receiver.restart()
+    this.become(waitForStream)
+  }
+
+  /** The stream that the peer opened is answered; what follows depends on whether it is logged in. */
+  streamOpened(header: StreamHeader): void {
+    this.lang = header.lang
+    this.become(this.user === '' ? waitForFeatureRequest : waitForBind)
+  }
+
+  loggedIn(user: string): void {
+    this.user = user
+    this.receiver.setLimits(limitsAfter(this.listener))
+    this.restartStream()
+  }
+
+  bind(jid: Jid): void {
+    this.#jid = jid
+    this.become(waitForSession)
+  }
+
+  /** The name is somebody else's: the client may ask for another. */
+  unbind(): void {
+    this.#jid = undefined
+    this.become(waitForBind)
+  }
+
+  establish(): void {
+    this.become(sessionEstablished)
+  }
+
+  /** The server goes down. */
+  shutdown(text: string): void {
+    this.fail(new StreamError('system-shutdown', text))
+  }
+
+  /** Asks a silent client whether it is there; any answer will do. Once for each silence. */
+  ping(): void {
+    const { lastInput } = this.receiver
+    if (this.state !== sessionEstablished || this.#pinged === lastInput) return
+    this.#pinged = lastInput
+    const { host } = this.jid
+    const id = `ping-${lastInput.toString(36)}`
+    this.stream.send(
+      el('iq', { type: 'get', id, from: host, to: this.jid.text }, el('ping', { xmlns: ns.ping })),
+    )
+  }
+
+  /** It does not answer: it is gone without a word. */
+  broken(): void {
+    const { jid } = this
+    void this.server.hooks.run('user_ping_timeout', jid.host, { jid })
+    this.connection.destroy('the client does not answer')
+  }
+
+  /** An error to the client about something that it sent. */
+  sendError(element: Element, error: StanzaError): void {
+    const { attributes } = element
+    const type = attributes.find(([name]) => name === 'type')?.[1]
+    if (type === 'error' || (stanzaKind(element) === 'iq' && type === 'result')) return
+    if (this.#jid) {
+      const reply = errorReply(new Stanza(this.#jid, this.#jid.bare, element), error)
+      const to = attributes.find(([name]) => name === 'to')?.[1]
+      if (reply) this.stream.send(withAttributes(reply.element, { from: to }))
+      return
+    }
+    const id = attributes.find(([name]) => name === 'id')?.[1]
+    this.stream.send(el(element.name, { type: 'error', id }, stanzaErrorElement(error)))
+  }
+
+  /** Ends the session with a stream error. */
+  fail(error: StreamError): void {
+    if (this.state === ended) return
+    this.stream.fail(error)
+    this.end(error.text ? `${error.condition}: ${error.text}` : error.condition)
+  }
+
+  /** Ends the session: unavailable presence, out of the registry, what still waits back to the router. */
+  end(reason: string | undefined): void {
+    if (this.state === ended) return
+    const wasEstablished = this.state === sessionEstablished
+    const wasBound = this.bound
+    this.state = ended
+    this.#endReason = reason
+    clearTimeout(this.#stateTimer)
+    clearTimeout(this.#negotiationTimer)
+    this.receiver.stop()
+    this.login.abort()
+    if (!this.connection.closed) this.stream.close()
+    if (wasBound) this.#left = this.#leave(wasEstablished)
+  }
+
+  async #leave(wasEstablished: boolean): Promise<void> {
+    const { sessions, hooks, log } = this.server
+    try {
+      if (sessions.owns(this)) await this.own.end()
+      await sessions.close(this)
+      if (wasEstablished)
+        await hooks.run('c2s_terminated', this.jid.host, { session: this, reason: this.#endReason ?? '' })
+      for (const letter of this.#mailbox.empty()) {
+        if ('stanza' in letter) this.#returnToRouter(letter.stanza)
+        else if ('settled' in letter) letter.settled()
+      }
+    } catch (err) {
+      log.error({ err, jid: this.jid.text }, 'the end of a session failed')
+    }
+  }
+
+  /** Somebody sent it here while the session ended: the account's other resources or the offline store get it, once. */
+  #returnToRouter(stanza: Stanza): void {
+    if (stanza.context?.rerouted || (stanza.kind === 'presence' && stanza.type !== 'subscribe')) return
+    const again = stanza.withContext({ rerouted: true })
+    void this.server.router.route(stanza.kind === 'message' ? again.withTo(stanza.to.bare) : again)
+  }
+}
+
+function sizeOf(letter: Letter): number {
+  return 'stanza' in letter ? (letter.stanza.element.content?.length ?? 0) + 300 : 100
+}
+
+function limitsBefore(listener: C2sListener): XmlLimits {
+  return {
+    ...limitsAfter(listener),
+    maxStanzaSize: listener.pre_auth_max_stanza_size,
+    maxElements: listener.pre_auth_max_stanza_elements,
+    maxDepth: listener.pre_auth_max_stanza_depth,
+  }
+}
+
+function limitsAfter(listener: C2sListener): XmlLimits {
+  return {
+    maxStanzaSize: listener.max_stanza_size,
+    maxElements: listener.max_stanza_elements,
+    maxDepth: listener.max_stanza_depth,
+    maxAttributes: listener.max_attributes,
+    maxNameBytes: listener.max_name_bytes,
+  }
+}

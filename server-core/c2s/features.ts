@@ -1,0 +1,38 @@
+/** Stream features, in the order that clients rely on (RFC 6120 §4.3.2). */
+import { type Element, el } from '../xml/element.ts'
+import { ns } from '../xmpp/namespaces.ts'
+import type { C2s } from './c2s.ts'
+
+/** @param mechanisms offered for login; none are while TLS is required and missing */
+export async function streamFeatures(c2s: C2s, mechanisms: readonly string[]): Promise<readonly Element[]> {
+  const { listener, server } = c2s
+  const authenticated = c2s.user !== ''
+  const secure = c2s.connection.secure
+  const list: Element[] = []
+  if (!secure && listener.starttls && !authenticated) {
+    const required = listener.starttls_required && !listener.allow_unencrypted_plain_auth
+    list.push(el('starttls', { xmlns: ns.tls }, required ? el('required') : undefined))
+    // nothing else may be negotiated before it (RFC 6120 §5.3.1)
+    if (required) return list
+  }
+  if (!authenticated && mechanisms.length > 0) {
+    list.push(el('mechanisms', { xmlns: ns.sasl }, ...mechanisms.map((name) => el('mechanism', {}, name))))
+  }
+  list.push(
+    el(
+      'limits',
+      { xmlns: ns.limits },
+      el(
+        'max-bytes',
+        {},
+        String(authenticated ? listener.max_stanza_size : listener.pre_auth_max_stanza_size),
+      ),
+      el('idle-seconds', {}, String(Math.round(server.config.ping_interval / 1_000))),
+    ),
+  )
+  if (authenticated) {
+    list.push(el('bind', { xmlns: ns.bind }), el('session', { xmlns: ns.session }, el('optional')))
+  }
+  const { name } = c2s.served
+  return server.hooks.fold('c2s_stream_features', name, list, { host: name, authenticated })
+}

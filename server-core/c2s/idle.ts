@@ -1,0 +1,25 @@
+/** Clients that have been silent for long are asked whether they are there (XEP-0199 §4.2); who says nothing is gone. */
+import type { Config } from '../config/schema.ts'
+import type { SessionManager } from '../routing/session-manager.ts'
+import { C2s } from './c2s.ts'
+
+/** How often everybody is looked at, in milliseconds. */
+const interval = 1_000
+
+/** Returns what ends it. */
+export function watchIdle(
+  sessions: SessionManager,
+  config: Pick<Config, 'ping_interval' | 'ping_timeout'>,
+): () => void {
+  const timer = setInterval(() => {
+    const now = Date.now()
+    for (const session of sessions.all()) {
+      if (!(session instanceof C2s)) continue
+      const silent = now - session.receiver.lastInput
+      if (silent >= config.ping_interval + config.ping_timeout) session.broken()
+      else if (silent >= config.ping_interval) session.ping()
+    }
+  }, interval)
+  timer.unref()
+  return () => clearInterval(timer)
+}

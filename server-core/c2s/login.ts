@@ -1,0 +1,240 @@
+/** From the stream header to a login: features, TLS, SASL (RFC 6120 §4.3, §5, §6). */
+import { mechanismsFor, type SaslExchange, type SaslStep, saslMechanisms } from '../stream/sasl/index.ts'
+import type { StreamHeader } from '../stream/stream-in.ts'
+import { attr, type Element, el, getTagCdata, localName } from '../xml/element.ts'
+import { StreamError } from '../xmpp/errors.ts'
+import { parseJid } from '../xmpp/jid.ts'
+import { ns } from '../xmpp/namespaces.ts'
+import { stanzaKind } from '../xmpp/stanza.ts'
+import type { C2s } from './c2s.ts'
+import { streamFeatures } from './features.ts'
+import { waitForFeatureRequest } from './states.ts'
+
+export class Login {
+  readonly #c2s: C2s
+  readonly #abort = new AbortController()
+  #attempts = 0
+  /** The mechanisms offered on this stream: nothing else is accepted (RFC 6120 §6.3.3). */
+  #offered: readonly string[] = []
+  /** What the first stream was to; it stays the same (RFC 6120 §4.7.2). */
+  #to = ''
+
+  constructor(c2s: C2s) {
+    this.#c2s = c2s
+  }
+
+  get secure(): boolean {
+    return this.#c2s.connection.secure
+  }
+
+  /** TLS is there, or is not asked for. */
+  get #mayLogIn(): boolean {
+    const { listener } = this.#c2s
+    return this.secure || !listener.starttls_required || listener.allow_unencrypted_plain_auth
+  }
+
+  /** Direct TLS (XEP-0368): the handshake comes before any stream. */
+  async directTls(): Promise<void> {
+    const c2s = this.#c2s
+    const host = c2s.server.host(c2s.server.defaultHost)
+    if (host) await this.#handshake(host.secureContext)
+  }
+
+  async #handshake(secureContext: Parameters<typeof this.tlsOptions>[0]): Promise<void> {
+    const c2s = this.#c2s
+    try {
+      await c2s.connection.startTls(this.tlsOptions(secureContext))
+    } catch (error) {
+      c2s.server.log.info({ address: c2s.info.ip, reason: String(error) }, 'TLS failed')
+    }
+  }
+
+  tlsOptions(secureContext: C2s['served']['secureContext']) {
+    const { server } = this.#c2s
+    return {
+      secureContext,
+      forName: (name: string) => server.host(name.toLowerCase())?.secureContext,
+      alpn: ['xmpp-client'],
+    }
+  }
+
+  abort(): void {
+    this.#abort.abort()
+  }
+
+  async openStream(header: StreamHeader): Promise<void> {
+    const c2s = this.#c2s
+    const host = c2s.server.host(header.to)
+    if (!host || (this.#to !== '' && header.to !== this.#to)) throw new StreamError('host-unknown')
+    this.#to = header.to
+    c2s.host = host
+    c2s.stream.open(host.name, header)
+    if (header.version.major < 1) throw new StreamError('unsupported-version')
+    if (c2s.user !== '' && header.from !== '') this.#checkFrom(header.from)
+    if (c2s.user === '') {
+      this.#offered = this.#mayLogIn
+        ? await mechanismsFor(host.authenticator, host.name, {
+            secure: this.secure,
+            allowPlainInClear: c2s.listener.allow_unencrypted_plain_auth,
+          })
+        : []
+    }
+    c2s.stream.features(await streamFeatures(c2s, this.#offered))
+    c2s.streamOpened(header)
+  }
+
+  /** Once authenticated, a client opens streams for itself only (RFC 6120 §4.7.1). */
+  #checkFrom(from: string): void {
+    const jid = parseJid(from)
+    const c2s = this.#c2s
+    if (jid?.user !== c2s.user || jid.host !== c2s.served.name) throw new StreamError('invalid-from')
+  }
+
+  handle(element: Element): void | Promise<void> {
+    const c2s = this.#c2s
+    const name = localName(element)
+    if (element.ns === ns.tls && name === 'starttls') return this.#startTls()
+    if (element.ns === ns.sasl) {
+      if (name === 'auth') return this.#auth(element)
+      if (name === 'response' && c2s.state.name === 'wait_for_sasl_response') {
+        return this.#step(c2s.state.exchange, c2s.state.mechanism, getTagCdata(element))
+      }
+      if (name === 'abort' && c2s.state.name === 'wait_for_sasl_response') return this.#refuse('aborted')
+    }
+    if (element.ns === ns.compressFeature || element.ns === ns.compress) {
+      c2s.stream.send(el('failure', { xmlns: ns.compress }, el('setup-failed')))
+      return
+    }
+    if (!this.#mayLogIn) throw new StreamError('policy-violation', 'TLS is required first')
+    if (element.ns !== ns.client || !stanzaKind(element)) throw new StreamError('not-authorized')
+    return this.#unauthenticated(element)
+  }
+
+  async #unauthenticated(element: Element): Promise<void> {
+    const c2s = this.#c2s
+    const type = attr(element, 'type')
+    if (stanzaKind(element) === 'iq' && (type === 'get' || type === 'set')) {
+      const info = { host: c2s.served.name, iq: element, address: c2s.info.ip }
+      const result = await c2s.server.hooks.fold('c2s_unauthenticated_iq', info.host, undefined, info)
+      if (result) return c2s.stream.send(result)
+    }
+    throw new StreamError('not-authorized')
+  }
+
+  async #startTls(): Promise<void> {
+    const c2s = this.#c2s
+    if (this.secure || !c2s.listener.starttls)
+      throw new StreamError('policy-violation', 'TLS is not offered here')
+    // what was sent behind it in the clear could have been put there by anybody (CVE-2011-0411 and its kind)
+    if (c2s.receiver.hasMore) throw new StreamError('policy-violation', 'data behind starttls')
+    c2s.stream.send(el('proceed', { xmlns: ns.tls }))
+    const { secureContext } = c2s.served
+    c2s.host = undefined
+    this.#to = ''
+    c2s.restartStream()
+    await this.#handshake(secureContext)
+  }
+
+  #auth(element: Element): void | Promise<void> {
+    const c2s = this.#c2s
+    if (!this.#mayLogIn) return this.#fail('encryption-required')
+    const name = attr(element, 'mechanism') ?? ''
+    const mechanism = this.#offered.includes(name) ? saslMechanisms.get(name) : undefined
+    if (!mechanism) {
+      const known = saslMechanisms.get(name)
+      return this.#fail(known?.needsTls && !this.secure ? 'encryption-required' : 'invalid-mechanism')
+    }
+    const host = c2s.served
+    const exchange = mechanism.start({
+      host: host.name,
+      authenticator: host.authenticator,
+      secure: this.secure,
+      serverSecret: host.serverSecret,
+      offered: this.#offered,
+      signal: this.#abort.signal,
+    })
+    const initial = getTagCdata(element)
+    // no initial response: the client speaks after an empty challenge (RFC 6120 §6.4.2)
+    if (initial === '') {
+      c2s.become({ name: 'wait_for_sasl_response', mechanism: name, exchange })
+      c2s.stream.send(el('challenge', { xmlns: ns.sasl }))
+      return
+    }
+    return this.#step(exchange, name, initial)
+  }
+
+  async #step(exchange: SaslExchange, mechanism: string, text: string): Promise<void> {
+    const c2s = this.#c2s
+    const data = decode(text)
+    if (!data) return this.#refuse('incorrect-encoding', mechanism)
+    const step = await exchange.step(data)
+    if (c2s.state.name === 'ended') return
+    switch (step.kind) {
+      case 'challenge':
+        c2s.become({ name: 'wait_for_sasl_response', mechanism, exchange })
+        c2s.stream.send(el('challenge', { xmlns: ns.sasl }, encode(step.data)))
+        return
+      case 'success':
+        return this.#succeeded(step, mechanism)
+      case 'failure':
+        return this.#refuse(step.condition, mechanism, step)
+    }
+  }
+
+  async #succeeded(step: SaslStep & { kind: 'success' }, mechanism: string): Promise<void> {
+    const c2s = this.#c2s
+    const { user, backend } = step
+    const address = c2s.info.ip
+    const host = c2s.served.name
+    c2s.server.log.info({ user, host, mechanism, backend, address, secure: this.secure }, 'login')
+    await c2s.server.hooks.run('c2s_auth_result', host, { result: 'ok', user, mechanism, backend, address })
+    c2s.stream.send(el('success', { xmlns: ns.sasl }, step.data && encode(step.data)))
+    c2s.loggedIn(user)
+  }
+
+  /** A login failed; one stable line per failure, for whoever bans addresses by the log. */
+  async #refuse(
+    condition: string,
+    mechanism = '',
+    step: { readonly user?: string; readonly text?: string; readonly counts: boolean } = { counts: true },
+  ): Promise<void> {
+    const c2s = this.#c2s
+    const address = c2s.info.ip
+    const user = step.user ?? ''
+    const host = c2s.served.name
+    c2s.server.log.warn({ user, host, mechanism, condition, address }, 'login failed')
+    await c2s.server.hooks.run('c2s_auth_result', host, {
+      result: condition,
+      user,
+      mechanism,
+      backend: '',
+      address,
+    })
+    this.#fail(condition, step.text)
+    if (!step.counts) return
+    this.#attempts++
+    if (c2s.server.limits.failedLogin(address))
+      throw new StreamError('policy-violation', 'too many failed logins')
+    if (this.#attempts >= c2s.server.config.auth_attempts) {
+      throw new StreamError('policy-violation', 'too many failed logins')
+    }
+  }
+
+  #fail(condition: string, text?: string): void {
+    const c2s = this.#c2s
+    const words = text ? el('text', { 'xml:lang': 'en' }, text) : undefined
+    c2s.stream.send(el('failure', { xmlns: ns.sasl }, el(condition), words))
+    if (c2s.state.name === 'wait_for_sasl_response') c2s.become(waitForFeatureRequest)
+  }
+}
+
+/** Strict base64; '=' stands for no data (RFC 6120 §6.4.2). Undefined when it is not that. */
+function decode(text: string): Buffer | undefined {
+  if (text === '=') return Buffer.alloc(0)
+  const data = Buffer.from(text, 'base64')
+  return data.toString('base64') === text ? data : undefined
+}
+
+function encode(data: Buffer): string {
+  return data.length === 0 ? '=' : data.toString('base64')
+}

@@ -1,0 +1,177 @@
+/** Starts, stops and reloads the modules of each host (server-behaviour: modules). */
+import type { Fields, Values } from '../config/fields.ts'
+import type { Logger } from '../log.ts'
+import type { Router } from '../routing/router.ts'
+import type { Sessions } from '../routing/session.ts'
+import type { Storage } from '../storage/storage.ts'
+import type { CommandSpec } from './command.ts'
+import type { IqHandlers } from './gen-iq-handler.ts'
+import type { HostContext, ModuleSpec } from './gen-mod.ts'
+import type { HookRegistry } from './hooks.ts'
+import type { Provided } from './provided.ts'
+import { Registrar } from './registrar.ts'
+import { checkOptions, StartError, startOrder } from './start-order.ts'
+import { every } from './timer.ts'
+
+export type ModuleOptions = Readonly<Record<string, unknown>> | null
+
+/** What the modules of all hosts work with. */
+export interface ModuleEnvironment {
+  readonly table: readonly ModuleSpec[]
+  /** Of this program. */
+  readonly version: string
+  readonly storage: Storage
+  readonly sessions: Sessions
+  readonly router: Router
+  readonly iqs: IqHandlers
+  readonly hooks: HookRegistry
+  readonly log: Logger
+  accountExists(user: string, host: string): Promise<boolean>
+  /** Adds a command for that host; returns what takes it away. */
+  addCommand(spec: CommandSpec, host: string): () => void
+}
+
+interface Loaded {
+  readonly spec: ModuleSpec
+  options: Values<Fields>
+  readonly context: HostContext
+  readonly registrar: Registrar
+}
+
+export class ModuleManager {
+  /** In the order of their start. */
+  readonly #loaded = new Map<string, Map<string, Loaded>>()
+  readonly #provided = new Map<string, Partial<Provided>>()
+  readonly #env: ModuleEnvironment
+
+  constructor(env: ModuleEnvironment) {
+    this.#env = env
+  }
+
+  /** Starts a host's modules, those first that others need. The first that fails ends it; throws StartError. */
+  async startAll(host: string, wanted: Readonly<Record<string, ModuleOptions>>): Promise<void> {
+    const specs = Object.keys(wanted).map((name) => this.#spec(name))
+    for (const spec of startOrder(specs)) await this.start(host, spec.name, wanted[spec.name] ?? null)
+  }
+
+  #spec(name: string): ModuleSpec {
+    const spec = this.#env.table.find((other) => other.name === name)
+    if (!spec) throw new StartError(`there is no module ${name}`)
+    return spec
+  }
+
+  async start(host: string, name: string, options: ModuleOptions): Promise<void> {
+    const modules = this.#of(host)
+    if (modules.has(name)) throw new StartError(`${name} runs on ${host} already`)
+    const spec = this.#spec(name)
+    for (const needed of spec.requires ?? []) {
+      if (!modules.has(needed)) throw new StartError(`${name} needs ${needed}, which does not run on ${host}`)
+    }
+    const checked = checkOptions(spec, options)
+    const log = this.#env.log.child({ module: name, host })
+    const registrar = new Registrar(`${name} on ${host}`, log)
+    const context = this.#context(host, name, log, registrar)
+    try {
+      await spec.start(context, checked)
+    } catch (error) {
+      await registrar.undoAll()
+      throw new StartError(`${name} on ${host} did not start: ${(error as Error).message}`, { cause: error })
+    }
+    modules.set(name, { spec, options: checked, context, registrar })
+  }
+
+  /** False when it did not run. */
+  async stop(host: string, name: string): Promise<boolean> {
+    const loaded = this.#of(host).get(name)
+    if (!loaded) return false
+    this.#of(host).delete(name)
+    try {
+      await loaded.spec.stop?.(loaded.context)
+    } catch (err) {
+      loaded.context.log.error({ err }, 'a module failed to stop')
+    }
+    await loaded.registrar.undoAll()
+    return true
+  }
+
+  /** New options for a module that runs: by its own reload, else by stopping and starting it. */
+  async reload(host: string, name: string, options: ModuleOptions): Promise<void> {
+    const loaded = this.#of(host).get(name)
+    if (!loaded) throw new StartError(`${name} does not run on ${host}`)
+    const checked = checkOptions(loaded.spec, options)
+    if (loaded.spec.reload) {
+      await loaded.spec.reload(loaded.context, checked, loaded.options)
+      loaded.options = checked
+      return
+    }
+    await this.stop(host, name)
+    await this.start(host, name, options)
+  }
+
+  /** Last first. */
+  async stopAll(host: string): Promise<void> {
+    for (const name of [...this.#of(host).keys()].reverse()) await this.stop(host, name)
+  }
+
+  isLoaded(host: string, name: string): boolean {
+    return this.#of(host).has(name)
+  }
+
+  loaded(host: string): readonly string[] {
+    return [...this.#of(host).keys()]
+  }
+
+  /** What a module of that host provides. */
+  provided<K extends keyof Provided>(host: string, name: K): Provided[K] | undefined {
+    return this.#provided.get(host)?.[name]
+  }
+
+  #of(host: string): Map<string, Loaded> {
+    let modules = this.#loaded.get(host)
+    if (!modules) {
+      modules = new Map()
+      this.#loaded.set(host, modules)
+    }
+    return modules
+  }
+
+  /** Everything that a module can do; what it registers is taken back when it stops. */
+  #context(host: string, owner: string, log: Logger, registrar: Registrar): HostContext {
+    const { hooks, iqs, router, sessions, storage } = this.#env
+    const provided = this.#provided.get(host) ?? {}
+    this.#provided.set(host, provided)
+    const context: HostContext = {
+      host,
+      version: this.#env.version,
+      log,
+      storage,
+      sessions,
+      accountExists: (user) => this.#env.accountExists(user, host),
+      route: (stanza) => router.route(stanza),
+      request: (stanza) => router.request(stanza),
+      hook: (name, handler, seq) => registrar.add(hooks.add(name, host, handler, seq, owner)),
+      globalHook: (name, handler, seq) => registrar.add(hooks.add(name, '', handler, seq, owner)),
+      fold: (name, acc, info) => hooks.fold(name, host, acc, info),
+      run: (name, info) => hooks.run(name, host, info),
+      iq: (component, namespace, handler, discipline) => {
+        registrar.add(iqs.add(component, host, namespace, handler, discipline))
+      },
+      feature: (component, ...namespaces) => {
+        const hook = component === 'local' ? 'disco_local_features' : 'disco_sm_features'
+        context.hook(hook, (list, { node }) => (node === '' ? [...list, ...namespaces] : list))
+      },
+      localRoute: (domain, handler) => registrar.add(router.registerLocalRoute(domain, handler)),
+      command: (spec) => registrar.add(this.#env.addCommand(spec, host)),
+      provide: (name, value) => {
+        provided[name] = value
+        registrar.add(() => {
+          if (provided[name] === value) delete provided[name]
+        })
+      },
+      provided: (name) => provided[name],
+      every: (ms, call) => registrar.add(every(ms, call, log)),
+      onStop: (undo) => registrar.add(undo),
+    }
+    return context
+  }
+}

@@ -1,0 +1,173 @@
+/** The server as a program: `gatehouse`, `gatehouse check`. */
+import { readFileSync, realpathSync } from 'node:fs'
+import { relative } from 'node:path'
+import { Command, CommanderError } from 'commander'
+import { configPath, formatComplaint, loadConfig } from './config/load.ts'
+import type { Config } from './config/schema.ts'
+import { createLogger } from './log.ts'
+import { modules } from './modules/index.ts'
+import { type RunningServer, startServer } from './server.ts'
+import { services } from './services/index.ts'
+
+export interface ProgramContext {
+  readonly words: readonly string[]
+  /** The path that the program was started by. */
+  readonly program: string
+  readonly cwd: string
+  readonly pid: number
+  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly stdout: NodeJS.WriteStream
+  readonly stderr: NodeJS.WriteStream
+  onSignal(signals: readonly NodeJS.Signals[], handler: (signal: NodeJS.Signals) => void): void
+  exit(status: number): void
+}
+
+/** Exit status: 0 ended in peace, 1 could not start or configuration with mistakes, 2 wrong usage. */
+export async function runServer(context: ProgramContext): Promise<number> {
+  let status = 0
+  const version = readVersion()
+  const program = new Command('gatehouse')
+    .description('An XMPP server. Without a configuration it serves localhost and keeps its data in ./data.')
+    .version(version)
+    .option(
+      '--config <file>',
+      'configuration (default: $GATEHOUSE_CONFIG, then ./gatehouse.yml if it is there)',
+    )
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => context.stdout.write(text),
+      writeErr: (text) => context.stderr.write(text),
+    })
+    .action(async (options: { config?: string }) => {
+      status = await start(context, options.config, version)
+    })
+  program
+    .command('check [file]')
+    .description('find every mistake in the configuration, and start nothing')
+    .action(async (file: string | undefined) => {
+      status = await check(context, file ?? program.opts<{ config?: string }>().config)
+    })
+  try {
+    await program.parseAsync([...context.words], { from: 'user' })
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+    throw error
+  }
+  return status
+}
+
+/** From package.json, which lies beside dist/ as it lies above the sources. */
+function readVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}
+
+async function check(context: ProgramContext, file: string | undefined): Promise<number> {
+  const path = configPath(file, context.environment)
+  const loaded = await loadConfig({ path, modules, services })
+  const found = loaded.ok ? loaded.warnings : loaded.complaints
+  for (const complaint of found) context.stderr.write(`${formatComplaint(complaint)}\n`)
+  const name = path ?? 'the default configuration'
+  if (loaded.ok) context.stdout.write(`${name} is in order\n`)
+  else context.stderr.write(`${name}: ${found.length} ${found.length === 1 ? 'mistake' : 'mistakes'}\n`)
+  return loaded.ok ? 0 : 1
+}
+
+async function start(context: ProgramContext, file: string | undefined, version: string): Promise<number> {
+  const { stderr } = context
+  const path = configPath(file, context.environment)
+  const loaded = await loadConfig({ path, modules, services })
+  const complaints = loaded.ok ? loaded.warnings : loaded.complaints
+  for (const complaint of complaints) stderr.write(`${formatComplaint(complaint)}\n`)
+  if (!loaded.ok) {
+    stderr.write('gatehouse did not start: the configuration has mistakes\n')
+    return 1
+  }
+  const { config } = loaded
+  const pretty = config.log_file === undefined && stderr.isTTY === true
+  const log = await createLogger({ level: config.loglevel, file: config.log_file, pretty })
+  return new Promise((resolve) => {
+    let server: RunningServer | undefined
+    let stopping = false
+    const stop = async (reason: string): Promise<void> => {
+      if (stopping) return
+      stopping = true
+      log.info({ reason }, 'stopping')
+      await server?.stop()
+      log.info('stopped')
+      resolve(0)
+    }
+    context.onSignal(['SIGTERM', 'SIGINT'], (signal) => {
+      // whoever asks twice does not want to wait
+      if (stopping || !server) context.exit(signal === 'SIGINT' ? 130 : 143)
+      else void stop(signal)
+    })
+    startServer({
+      config,
+      version,
+      pid: context.pid,
+      log,
+      logDestination: config.log_file ?? 'standard error',
+      onStopRequest: () => void stop('command'),
+    }).then(
+      (running) => {
+        server = running
+        log.info({ version, hosts: config.hosts }, 'ready')
+        context.stdout.write(welcome(context, config, path, running, version))
+      },
+      (error: unknown) => {
+        const { message, stack } = error as Error
+        log.debug({ stack }, 'could not start')
+        log.fatal(`did not start: ${message}`)
+        resolve(1)
+      },
+    )
+  })
+}
+
+/** The first screen: what runs, where the data is, what to type next. */
+function welcome(
+  context: ProgramContext,
+  config: Config,
+  path: string | undefined,
+  server: RunningServer,
+  version: string,
+): string {
+  const ctl = controlWords(context, config, server)
+  const host = config.hosts[0] ?? 'localhost'
+  const ports = (tls: boolean): string =>
+    server.listeners
+      .filter((listener) => listener.tls === tls)
+      .map(({ ip, port }) => (ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`))
+      .join(', ')
+  const rows: readonly (readonly [string, string])[] = [
+    ['hosts', config.hosts.join(', ')],
+    [
+      'clients',
+      [ports(false) && `${ports(false)} (STARTTLS)`, ports(true) && `${ports(true)} (TLS)`]
+        .filter(Boolean)
+        .join(', '),
+    ],
+    ['data', config.data_dir],
+    ['control', server.controlPaths.join(', ')],
+    ['configuration', path ?? 'none, all defaults; gatehouse.yml in this folder would be read'],
+  ]
+  const next: readonly (readonly [string, string])[] = [
+    ['make an account', `${ctl} register alice ${host}`],
+    ['see who is there', `${ctl} connected_users_info`],
+    ['all commands', `${ctl} help`],
+    ['stop', `Ctrl-C, or ${ctl} stop`],
+  ]
+  const table = (lines: readonly (readonly [string, string])[]): string =>
+    lines.map(([name, text]) => `  ${name.padEnd(17)} ${text}\n`).join('')
+  return `\ngatehouse ${version} is running.\n\n${table(rows)}\nNext:\n\n${table(next)}\n`
+}
+
+/** How to call the command line, as it works when typed in this folder. */
+function controlWords(context: ProgramContext, config: Config, server: RunningServer): string {
+  const inCheckout = !relative(context.cwd, realpathSync(context.program)).startsWith('..')
+  const words = inCheckout ? 'npx gatehousectl' : 'gatehousectl'
+  const [socket] = server.controlPaths
+  const isDefault = socket === undefined || relative(context.cwd, socket) === 'data/gatehouse.sock'
+  return isDefault || config.control.length === 0 ? words : `${words} --socket ${socket}`
+}

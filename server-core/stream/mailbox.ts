@@ -1,0 +1,78 @@
+/**
+ * What waits for a session from the rest of the server: handled strictly one after the other, and never while the session is
+ * in the middle of something else. Without a queue it costs a comparison.
+ */
+export interface MailboxLimits {
+  readonly items: number
+  readonly bytes: number
+}
+
+export class Mailbox<T> {
+  readonly #handle: (item: T) => void | Promise<void>
+  readonly #size: (item: T) => number
+  readonly #limits: MailboxLimits
+  readonly #overflow: () => void
+  #queue: T[] = []
+  #bytes = 0
+  /** Reasons to wait: not open yet, in the middle of an event, a handler that waits. */
+  #held = 0
+
+  /** @param size about how many bytes an item takes; asked only for items that wait */
+  constructor(
+    handle: (item: T) => void | Promise<void>,
+    size: (item: T) => number,
+    limits: MailboxLimits,
+    overflow: () => void,
+  ) {
+    this.#handle = handle
+    this.#size = size
+    this.#limits = limits
+    this.#overflow = overflow
+  }
+
+  post(item: T): void {
+    if (this.#held === 0 && this.#queue.length === 0) {
+      this.#run(item)
+      if (this.#queue.length > 0) this.#drain()
+      return
+    }
+    this.#queue.push(item)
+    this.#bytes += this.#size(item)
+    if (this.#queue.length > this.#limits.items || this.#bytes > this.#limits.bytes) this.#overflow()
+  }
+
+  /** Items wait until as many releases. */
+  hold(): void {
+    this.#held++
+  }
+
+  release(): void {
+    this.#held--
+    this.#drain()
+  }
+
+  #run(item: T): void {
+    this.#held++
+    const done = this.#handle(item)
+    if (done instanceof Promise) void done.then(() => this.release())
+    else this.#held--
+  }
+
+  #drain(): void {
+    let next = 0
+    while (this.#held === 0 && next < this.#queue.length) {
+      const item = this.#queue[next++] as T
+      this.#bytes -= this.#size(item)
+      this.#run(item)
+    }
+    if (next > 0) this.#queue.splice(0, next)
+  }
+
+  /** Takes out everything that has not been handled. */
+  empty(): readonly T[] {
+    const rest = this.#queue
+    this.#queue = []
+    this.#bytes = 0
+    return rest
+  }
+}
