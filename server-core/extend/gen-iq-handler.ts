@@ -52,12 +52,14 @@ interface Job {
 class Queue {
   readonly #width: number
   readonly #work: (job: Job) => void | Promise<void>
+  readonly #failed: (error: unknown) => void
   readonly #waiting: Job[] = []
   #running = 0
 
-  constructor(width: number, work: (job: Job) => void | Promise<void>) {
+  constructor(width: number, work: (job: Job) => void | Promise<void>, failed: (error: unknown) => void) {
     this.#width = width
     this.#work = work
+    this.#failed = failed
   }
 
   /** False when too many wait already. */
@@ -73,7 +75,13 @@ class Queue {
 
   async #run(job: Job): Promise<void> {
     this.#running++
-    for (let next: Job | undefined = job; next; next = this.#waiting.shift()) await this.#work(next)
+    for (let next: Job | undefined = job; next; next = this.#waiting.shift()) {
+      try {
+        await this.#work(next)
+      } catch (error) {
+        this.#failed(error)
+      }
+    }
     this.#running--
   }
 
@@ -87,12 +95,18 @@ class Handler {
   readonly #queues: readonly Queue[]
   readonly #run: (job: Job) => void | Promise<void>
 
-  constructor(discipline: IqDiscipline, run: (job: Job) => void | Promise<void>) {
+  /** @param failed told when an answer could not be sent: nobody waits for a queue's work who could be told */
+  constructor(
+    discipline: IqDiscipline,
+    run: (job: Job) => void | Promise<void>,
+    failed: (error: unknown) => void,
+  ) {
     this.#run = run
+    const queue = (width: number): Queue => new Queue(width, run, failed)
     if (discipline === 'no_queue') this.#queues = []
-    else if (discipline === 'one_queue') this.#queues = [new Queue(1, run)]
-    else if (discipline === 'parallel') this.#queues = [new Queue(maxParallel, run)]
-    else this.#queues = Array.from({ length: Math.max(1, discipline.queues) }, () => new Queue(1, run))
+    else if (discipline === 'one_queue') this.#queues = [queue(1)]
+    else if (discipline === 'parallel') this.#queues = [queue(maxParallel)]
+    else this.#queues = Array.from({ length: Math.max(1, discipline.queues) }, () => queue(1))
   }
 
   handle(job: Job): void | Promise<void> {
@@ -140,7 +154,11 @@ export class IqHandlers {
     discipline: IqDiscipline = 'no_queue',
   ): () => Promise<void> {
     const key = keyOf(component, host, namespace)
-    const entry = new Handler(discipline, (job) => this.#answer(handler, job))
+    const entry = new Handler(
+      discipline,
+      (job) => this.#answer(handler, job),
+      (err) => this.#log.error({ err, xmlns: namespace }, 'the answer to an IQ could not be sent'),
+    )
     this.#handlers.set(key, entry)
     return () => {
       if (this.#handlers.get(key) === entry) this.#handlers.delete(key)
@@ -198,6 +216,8 @@ export class IqHandlers {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error(`no answer within ${this.#timeout} ms`)), this.#timeout)
+      // a handler that hangs does not keep a server alive that stops
+      timer.unref()
     })
     try {
       const result = await Promise.race([outcome, late])
