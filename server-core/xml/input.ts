@@ -1,5 +1,6 @@
 /** Bytes that have arrived and are not parsed yet: what is left of earlier chunks, checked for UTF-8, and texts cut from it. */
 import { isAscii, isUtf8 } from 'node:buffer'
+import { decode, unfinishedBytes, validBytes } from './utf8.ts'
 
 const none = Buffer.alloc(0)
 
@@ -24,7 +25,7 @@ export class ByteInput {
   #fill = 0
   /** Whether `bytes` is ours: chunks belong to whoever gave them, and are used only until `release`. */
   #owned = false
-  #ascii = true
+  #isAscii = true
   #window = ''
   #windowAt = 0
 
@@ -33,9 +34,9 @@ export class ByteInput {
     return this.#fill - this.pos
   }
 
-  /** Whether nothing waits that is beyond ASCII. */
-  get ascii(): boolean {
-    return this.#ascii
+  /** The first byte that may not be parsed. */
+  get nextByte(): number {
+    return this.bytes[this.end] ?? 0
   }
 
   /** Adds a chunk; returns by how much all positions in `bytes` have moved to the front. */
@@ -49,7 +50,7 @@ export class ByteInput {
       this.pos = this.end = 0
       this.#fill = chunk.length
       this.#owned = false
-      this.#ascii = true
+      this.#isAscii = true
       this.#window = ''
     } else {
       moved = this.#makeRoom(chunk.length)
@@ -69,7 +70,7 @@ export class ByteInput {
       this.bytes = none
       this.pos = this.end = this.#fill = 0
       this.#owned = false
-      this.#ascii = true
+      this.#isAscii = true
       return moved
     }
     return this.#owned ? 0 : this.#makeRoom(0)
@@ -83,7 +84,7 @@ export class ByteInput {
   }
 
   /** The text in these bytes, which are all ASCII. */
-  ascii7(start: number, end: number): string {
+  ascii(start: number, end: number): string {
     let from = start - this.#windowAt
     if (from < 0 || end - this.#windowAt > this.#window.length) {
       const until = Math.max(end, Math.min(this.end, start + windowSize))
@@ -96,7 +97,7 @@ export class ByteInput {
 
   /** The text in these bytes. */
   utf8(start: number, end: number): string {
-    return this.#ascii ? this.ascii7(start, end) : this.bytes.toString('utf8', start, end)
+    return this.#isAscii ? this.ascii(start, end) : decode(this.bytes, start, end)
   }
 
   /** Makes the bytes ours, with room behind them; what is parsed makes way. Copies each byte a bounded number of times. */
@@ -127,36 +128,14 @@ export class ByteInput {
       this.end = this.#fill
       return
     }
-    this.#ascii = false
+    this.#isAscii = false
     const start = this.end
     const until = this.#fill - unfinishedBytes(this.bytes, start, this.#fill)
     if (isUtf8(this.bytes.subarray(start, until))) {
       this.end = until
     } else {
-      this.end = start + validLength(this.bytes.subarray(start, until))
+      this.end = start + validBytes(this.bytes.subarray(start, until))
       this.invalid = true
     }
   }
-}
-
-/** How many bytes at the end begin a character that is not all there. */
-function unfinishedBytes(bytes: Buffer, start: number, end: number): number {
-  for (let back = 1; back <= 3 && end - back >= start; back++) {
-    const byte = bytes[end - back] as number
-    if (byte < 0x80) return 0
-    if (byte >= 0xc0) return (byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2) > back ? back : 0
-  }
-  return 0
-}
-
-/** How many bytes at the start are whole and valid characters. */
-function validLength(bytes: Buffer): number {
-  let at = 0
-  while (at < bytes.length) {
-    const byte = bytes[at] as number
-    const length = byte < 0x80 ? 1 : byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2
-    if (length > 1 && !isUtf8(bytes.subarray(at, at + length))) return at
-    at += length
-  }
-  return at
 }

@@ -1,4 +1,5 @@
 /** What single bytes mean in XML, and references. The parser looks at bytes of UTF-8 that are known to be valid. */
+import type { XmlErrorCondition } from './xml-error.ts'
 
 /** What a byte is in character data or in an attribute's value. */
 export const plain = 0
@@ -44,15 +45,16 @@ export function isNoCharacter(bytes: Buffer, at: number): boolean {
   return bytes[at + 1] === 0xbf && (bytes[at + 2] === 0xbe || bytes[at + 2] === 0xbf)
 }
 
+/** What readers return for a position when they have none: the bytes end before, or hold an error. */
 export const unfinished = -1
-export const malformed = -2
+export const refused = -2
 /** An entity other than the five that need no declaration (RFC 6120 §11.1). */
-export const undeclared = -3
+const undeclared = -3
 
 /** A reference with more leading zeros than this is refused: nobody writes it, and it would be read again and again. */
 const maxReference = 32
 
-/** Where the reference that begins here ends; `unfinished` when the bytes end before; `malformed`, `undeclared`. */
+/** Where the reference that begins here ends; `unfinished`, or less when it is wrong. */
 export function referenceEnd(bytes: Buffer, at: number, end: number): number {
   let i = at + 1
   if (i >= end) return unfinished
@@ -65,9 +67,9 @@ export function referenceEnd(bytes: Buffer, at: number, end: number): number {
   for (const first = i; ; i++) {
     if (i >= end) return unfinished
     const byte = bytes[i] as number
-    if (byte === 0x3b) return i > first && isXmlChar(code) ? i + 1 : malformed
+    if (byte === 0x3b) return i > first && isXmlChar(code) ? i + 1 : refused
     const digit = digitValue(byte, hex)
-    if (digit < 0 || i - at > maxReference) return malformed
+    if (digit < 0 || i - at > maxReference) return refused
     code = Math.min(code * (hex ? 16 : 10) + digit, 0x110000)
   }
 }
@@ -77,12 +79,18 @@ function entityEnd(bytes: Buffer, start: number, end: number): number {
     if (i >= end) return unfinished
     const byte = bytes[i] as number
     if (byte === 0x3b) {
-      if (i === start) return malformed
+      if (i === start) return refused
       return entities.has(bytes.toString('latin1', start, i)) ? i + 1 : undeclared
     }
-    if (i === start ? isNameStart[byte] === 0 : isName[byte] === 0) return malformed
+    if (i === start ? isNameStart[byte] === 0 : isName[byte] === 0) return refused
     if (i - start >= 4) return undeclared
   }
+}
+
+export function referenceProblem(result: number): [message: string, condition: XmlErrorCondition] {
+  return result === undeclared
+    ? ['only the five entities of XML itself are allowed', 'restricted-xml']
+    : ['a reference is not well-formed', 'not-well-formed']
 }
 
 const entities: ReadonlySet<string> = new Set(['amp', 'apos', 'gt', 'lt', 'quot'])
@@ -99,9 +107,14 @@ function isXmlChar(code: number): boolean {
   return code <= 0xd7ff || (code >= 0xe000 && code <= 0xfffd) || (code >= 0x10000 && code <= 0x10ffff)
 }
 
-/** Character data with its references resolved and its line ends as LF (XML 1.0 §2.11). */
+/** Line ends as LF (XML 1.0 §2.11). */
+export function lineEnds(raw: string): string {
+  return raw.replaceAll('\r\n', '\n').replaceAll('\r', '\n')
+}
+
+/** Character data with its references resolved and its line ends as LF. */
 export function decodeText(raw: string): string {
-  return resolved(raw.includes('\r') ? raw.replaceAll('\r\n', '\n').replaceAll('\r', '\n') : raw)
+  return resolved(raw.includes('\r') ? lineEnds(raw) : raw)
 }
 
 /** An attribute's value with white space as spaces (XML 1.0 §3.3.3) and its references resolved. */

@@ -12,9 +12,14 @@ export function isQualifiedName(name: string): boolean {
   return qualifiedName.test(name)
 }
 
+interface Known {
+  readonly text: string
+  readonly bytes: Uint8Array
+}
+
 /** Long ones are not kept: whoever sends them would fill the table. */
 const maxKept = 64
-const table: string[] = new Array<string>(1024).fill('')
+const table: Known[] = new Array<Known>(1024).fill({ text: '', bytes: new Uint8Array() })
 
 /**
  * The ASCII text in these bytes, as the one string that all the same texts share. Names and namespaces are few and come all
@@ -23,18 +28,21 @@ const table: string[] = new Array<string>(1024).fill('')
 export function intern(bytes: Buffer, start: number, end: number, hash: number): string {
   const length = end - start
   const slot = (hash ^ (hash >>> 10) ^ length) & 1023
-  const known = table[slot] as string
-  if (known.length === length) {
-    let i = 0
-    while (i < length && known.charCodeAt(i) === bytes[start + i]) i++
-    if (i === length) return known
-  }
+  const known = table[slot] as Known
+  if (areEqual(known.bytes, bytes, start, length)) return known.text
   const text = bytes.toString('latin1', start, end)
   if (length > maxKept) return text
   // V8 has one string object for all equal property names; literals in the code are that object too.
   const [shared = text] = Object.keys({ [text]: 0 })
-  table[slot] = shared
+  table[slot] = { text: shared, bytes: Uint8Array.from(bytes.subarray(start, end)) }
   return shared
+}
+
+/** Whether these bytes stand there. */
+export function areEqual(known: Uint8Array, bytes: Buffer, start: number, length: number): boolean {
+  if (known.length !== length) return false
+  for (let i = 0; i < length; i++) if (known[i] !== bytes[start + i]) return false
+  return true
 }
 
 export function hashOf(bytes: Buffer, start: number, end: number): number {
