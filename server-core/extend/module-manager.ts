@@ -12,6 +12,7 @@ import type { Provided } from './provided.ts'
 import { Registrar } from './registrar.ts'
 import { checkOptions, StartError, startOrder } from './start-order.ts'
 import { every } from './timer.ts'
+import { Turns } from './turns.ts'
 
 export type ModuleOptions = Readonly<Record<string, unknown>> | null
 
@@ -33,6 +34,8 @@ export interface ModuleEnvironment {
 
 interface Loaded {
   readonly spec: ModuleSpec
+  /** As they were given. */
+  given: ModuleOptions
   options: Values<Fields>
   readonly context: HostContext
   readonly registrar: Registrar
@@ -42,6 +45,8 @@ export class ModuleManager {
   /** In the order of their start. */
   readonly #loaded = new Map<string, Map<string, Loaded>>()
   readonly #provided = new Map<string, Partial<Provided>>()
+  /** Two administrators at once must not start one module twice: one change of a host after the other. */
+  readonly #turns = new Turns()
   readonly #env: ModuleEnvironment
 
   constructor(env: ModuleEnvironment) {
@@ -60,7 +65,11 @@ export class ModuleManager {
     return spec
   }
 
-  async start(host: string, name: string, options: ModuleOptions): Promise<void> {
+  start(host: string, name: string, options: ModuleOptions): Promise<void> {
+    return this.#turns.take(host, () => this.#start(host, name, options))
+  }
+
+  async #start(host: string, name: string, options: ModuleOptions): Promise<void> {
     const modules = this.#of(host)
     if (modules.has(name)) throw new StartError(`${name} runs on ${host} already`)
     const spec = this.#spec(name)
@@ -77,11 +86,15 @@ export class ModuleManager {
       await registrar.undoAll()
       throw new StartError(`${name} on ${host} did not start: ${(error as Error).message}`, { cause: error })
     }
-    modules.set(name, { spec, options: checked, context, registrar })
+    modules.set(name, { spec, given: options, options: checked, context, registrar })
   }
 
   /** False when it did not run. */
-  async stop(host: string, name: string): Promise<boolean> {
+  stop(host: string, name: string): Promise<boolean> {
+    return this.#turns.take(host, () => this.#stop(host, name))
+  }
+
+  async #stop(host: string, name: string): Promise<boolean> {
     const loaded = this.#of(host).get(name)
     if (!loaded) return false
     this.#of(host).delete(name)
@@ -94,18 +107,31 @@ export class ModuleManager {
     return true
   }
 
-  /** New options for a module that runs: by its own reload, else by stopping and starting it. */
-  async reload(host: string, name: string, options: ModuleOptions): Promise<void> {
+  /**
+   * New options for a module that runs: by its own reload, else by stopping and starting it. When it does not start with
+   * them, it runs on with those that it had.
+   */
+  reload(host: string, name: string, options: ModuleOptions): Promise<void> {
+    return this.#turns.take(host, () => this.#reload(host, name, options))
+  }
+
+  async #reload(host: string, name: string, options: ModuleOptions): Promise<void> {
     const loaded = this.#of(host).get(name)
     if (!loaded) throw new StartError(`${name} does not run on ${host}`)
     const checked = checkOptions(loaded.spec, options)
     if (loaded.spec.reload) {
       await loaded.spec.reload(loaded.context, checked, loaded.options)
+      loaded.given = options
       loaded.options = checked
       return
     }
-    await this.stop(host, name)
-    await this.start(host, name, options)
+    await this.#stop(host, name)
+    try {
+      await this.#start(host, name, options)
+    } catch (error) {
+      await this.#start(host, name, loaded.given)
+      throw error
+    }
   }
 
   /** Last first. */
