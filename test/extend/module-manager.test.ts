@@ -1,0 +1,260 @@
+import { beforeEach, describe, expect, it } from 'vitest'
+import { z } from 'zod'
+import { defineCommand } from '../../server-core/extend/command.ts'
+import { IqHandlers } from '../../server-core/extend/gen-iq-handler.ts'
+import { defineModule, type HostContext, type ModuleSpec } from '../../server-core/extend/gen-mod.ts'
+import { HookRegistry } from '../../server-core/extend/hooks.ts'
+import { ModuleManager } from '../../server-core/extend/module-manager.ts'
+import { StartError } from '../../server-core/extend/start-order.ts'
+import { silentLogger } from '../../server-core/log.ts'
+import { Router } from '../../server-core/routing/router.ts'
+import type { Sessions } from '../../server-core/routing/session.ts'
+import type { Storage } from '../../server-core/storage/storage.ts'
+
+const host = 'verona.example'
+const other = 'mantua.example'
+const log = silentLogger()
+
+/** What the modules did, in order. */
+let life: string[]
+let hooks: HookRegistry
+let iqs: IqHandlers
+let router: Router
+let commands: Set<string>
+
+beforeEach(() => {
+  life = []
+  hooks = new HookRegistry(log)
+  iqs = new IqHandlers(log)
+  router = new Router(hooks, log)
+  commands = new Set()
+})
+
+function manager(...table: ModuleSpec[]): ModuleManager {
+  return new ModuleManager({
+    table,
+    version: '1',
+    storage: {} as Storage,
+    sessions: {} as Sessions,
+    router,
+    iqs,
+    hooks,
+    log,
+    accountExists: async () => true,
+    addCommand: (spec, of) => {
+      commands.add(`${spec.name} ${of}`)
+      return () => commands.delete(`${spec.name} ${of}`)
+    },
+  })
+}
+
+function plain(name: `mod_${string}`, more: Partial<ModuleSpec> = {}): ModuleSpec {
+  return {
+    name,
+    doc: '',
+    options: {},
+    start: (context) => {
+      life.push(`${name} starts on ${context.host}`)
+    },
+    stop: (context) => {
+      life.push(`${name} stops on ${context.host}`)
+    },
+    ...more,
+  }
+}
+
+const greeting = defineModule({
+  name: 'mod_greeting',
+  doc: '',
+  options: { text: z.string().default('hello') },
+  start(_context, { text }) {
+    life.push(`says ${text}`)
+    if (text === 'nothing') throw new Error('nothing to say')
+  },
+})
+
+const command = defineCommand({
+  name: 'x',
+  doc: '',
+  category: 'core',
+  tags: [],
+  args: {},
+  result: { kind: 'done' },
+  example: 'x',
+  run: () => undefined,
+} as never)
+
+/** Registers everything that can be registered. */
+function registerAll(context: HostContext): void {
+  context.hook('user_available_hook', () => undefined)
+  context.globalHook('filter_packet', () => undefined)
+  context.iq('local', 'test:x', () => undefined)
+  context.iq('sm', 'test:x', () => undefined)
+  context.feature('local', 'test:x')
+  context.localRoute(`x.${context.host}`, () => undefined)
+  context.command(command)
+  context.provide('offline', { count: async () => 0, delivered: async () => undefined })
+  context.every(60_000, () => undefined)
+  context.onStop(() => {
+    life.push('onStop')
+  })
+}
+
+function nothingLeft(modules: ModuleManager): void {
+  expect(hooks.ownedBy('mod_x')).toBe(0)
+  expect([iqs.has('local', host, 'test:x'), iqs.has('sm', host, 'test:x')]).toEqual([false, false])
+  expect(router.hasRoute(`x.${host}`)).toBe(false)
+  expect(commands).toEqual(new Set())
+  expect(modules.provided(host, 'offline')).toBeUndefined()
+  expect(modules.isLoaded(host, 'mod_x')).toBe(false)
+}
+
+describe('life', () => {
+  it('starts those first that others need, and stops in reverse order', async () => {
+    const modules = manager(plain('mod_a', { requires: ['mod_b'] }), plain('mod_b'))
+    await modules.startAll(host, { mod_a: null, mod_b: null })
+    expect(modules.loaded(host)).toEqual(['mod_b', 'mod_a'])
+    await modules.stopAll(host)
+    expect(life).toEqual([
+      `mod_b starts on ${host}`,
+      `mod_a starts on ${host}`,
+      `mod_a stops on ${host}`,
+      `mod_b stops on ${host}`,
+    ])
+  })
+
+  it('runs once per host, each with its own options', async () => {
+    const modules = manager(greeting)
+    await modules.start(host, 'mod_greeting', null)
+    await modules.start(other, 'mod_greeting', { text: 'buongiorno' })
+    expect(life).toEqual(['says hello', 'says buongiorno'])
+    await expect(modules.start(host, 'mod_greeting', null)).rejects.toThrow(
+      `mod_greeting runs on ${host} already`,
+    )
+    await modules.stop(host, 'mod_greeting')
+    expect([modules.isLoaded(host, 'mod_greeting'), modules.isLoaded(other, 'mod_greeting')]).toEqual([
+      false,
+      true,
+    ])
+  })
+
+  it('starts one module once, also when two ask for it at the same time', async () => {
+    const slow = plain('mod_slow', {
+      async start() {
+        life.push('begins')
+        await new Promise((resolve) => setImmediate(resolve))
+      },
+    })
+    const modules = manager(slow)
+    const results = await Promise.allSettled([
+      modules.start(host, 'mod_slow', null),
+      modules.start(host, 'mod_slow', null),
+    ])
+    expect(life).toEqual(['begins'])
+    expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
+  })
+
+  it('says false for one that does not run', async () => {
+    expect(await manager(greeting).stop(host, 'mod_greeting')).toBe(false)
+  })
+
+  it('refuses a module that there is not, and one without what it needs', async () => {
+    const modules = manager(plain('mod_a', { requires: ['mod_b'] }), plain('mod_b'))
+    await expect(modules.start(host, 'mod_c', null)).rejects.toThrow('there is no module mod_c')
+    await expect(modules.start(host, 'mod_a', null)).rejects.toThrow(
+      `mod_a needs mod_b, which does not run on ${host}`,
+    )
+    expect(life).toEqual([])
+  })
+
+  it('names module and option of a mistake, before anything of it starts', async () => {
+    await expect(manager(greeting).start(host, 'mod_greeting', { text: 5 })).rejects.toThrow(
+      /^mod_greeting, option text: /,
+    )
+    expect(life).toEqual([])
+  })
+})
+
+describe('what a module registered', () => {
+  it('is taken back when it stops, even if it forgot', async () => {
+    const modules = manager(plain('mod_x', { start: registerAll }))
+    await modules.start(host, 'mod_x', null)
+    expect(hooks.ownedBy('mod_x')).toBe(3)
+    expect(commands).toEqual(new Set([`x ${host}`]))
+    expect(router.hasRoute(`x.${host}`)).toBe(true)
+    expect(modules.provided(host, 'offline')).toBeDefined()
+    await modules.stop(host, 'mod_x')
+    nothingLeft(modules)
+    expect(life).toEqual([`mod_x stops on ${host}`, 'onStop'])
+  })
+
+  it('is taken back when its stop fails', async () => {
+    const stop = () => {
+      throw new Error('broken')
+    }
+    const modules = manager(plain('mod_x', { start: registerAll, stop }))
+    await modules.start(host, 'mod_x', null)
+    expect(await modules.stop(host, 'mod_x')).toBe(true)
+    nothingLeft(modules)
+  })
+
+  it('is taken back when its start fails half-way', async () => {
+    const modules = manager(
+      plain('mod_x', {
+        start(context) {
+          registerAll(context)
+          throw new Error('no such folder')
+        },
+      }),
+    )
+    await expect(modules.start(host, 'mod_x', null)).rejects.toThrow(
+      new StartError(`mod_x on ${host} did not start: no such folder`),
+    )
+    nothingLeft(modules)
+  })
+})
+
+describe('new options', () => {
+  it('go to its own reload, with those before', async () => {
+    const modules = manager(
+      defineModule({
+        name: 'mod_r',
+        doc: '',
+        options: { n: z.number().default(1) },
+        start: (_context, { n }) => {
+          life.push(`starts with ${n}`)
+        },
+        reload: (_context, now, before) => {
+          life.push(`${before.n} → ${now.n}`)
+        },
+      }),
+    )
+    await modules.start(host, 'mod_r', null)
+    await modules.reload(host, 'mod_r', { n: 2 })
+    await modules.reload(host, 'mod_r', { n: 3 })
+    expect(life).toEqual(['starts with 1', '1 → 2', '2 → 3'])
+  })
+
+  it('stop and start it where it has none', async () => {
+    const modules = manager(greeting)
+    await modules.start(host, 'mod_greeting', null)
+    await modules.reload(host, 'mod_greeting', { text: 'bye' })
+    expect(life).toEqual(['says hello', 'says bye'])
+  })
+
+  it('leave it as it runs when they are wrong', async () => {
+    const modules = manager(greeting)
+    await modules.start(host, 'mod_greeting', { text: 'hi' })
+    await expect(modules.reload(host, 'mod_greeting', { text: 5 })).rejects.toThrow(/option text/)
+    expect(modules.isLoaded(host, 'mod_greeting')).toBe(true)
+    expect(life).toEqual(['says hi'])
+  })
+
+  it('leave it running with the old ones when it does not start with them', async () => {
+    const modules = manager(greeting)
+    await modules.start(host, 'mod_greeting', { text: 'hi' })
+    await expect(modules.reload(host, 'mod_greeting', { text: 'nothing' })).rejects.toThrow(/nothing to say/)
+    expect(life).toEqual(['says hi', 'says nothing', 'says hi'])
+    expect(modules.isLoaded(host, 'mod_greeting')).toBe(true)
+  })
+})
