@@ -19,6 +19,10 @@ export interface Storage {
   readonly accounts: AccountStore
   readonly rosters: RosterStore
   readonly offline: OfflineStore
+  readonly last: LastStore
+  readonly privates: PrivateStore
+  readonly vcards: VcardStore
+  readonly blocklists: BlocklistStore
   /** Deletes everything of every kind that is kept for one account, at once. False if there was no account. */
   removeAccount(user: string, host: string, signal?: AbortSignal): Promise<boolean>
   close(): Promise<void>
@@ -159,4 +163,64 @@ export interface OfflineStore {
   list(user: string, host: string): Promise<readonly OfflineMessage[]>
   delete(user: string, host: string, seqs: readonly number[]): Promise<void>
   count(user: string, host: string): Promise<number>
+}
+
+/** When an account was last seen (XEP-0012). */
+export interface LastActivity {
+  /** Unix time in seconds. */
+  readonly seconds: number
+  /** What the client said when it went; '' for nothing. */
+  readonly status: string
+}
+
+export interface LastStore {
+  get(user: string, host: string): Promise<LastActivity | undefined>
+  set(user: string, host: string, last: LastActivity): Promise<void>
+  /** How many accounts of the host were last seen after that moment, in Unix seconds. */
+  countSince(host: string, seconds: number): Promise<number>
+}
+
+/** One element that a client keeps here (XEP-0049): one for each namespace. */
+export interface PrivateElement {
+  readonly ns: string
+  /** The whole element as text. */
+  readonly xml: string
+}
+
+export interface PrivateStore {
+  get(user: string, host: string, ns: string): Promise<string | undefined>
+  /**
+   * Stores all of them or none: 'full' when the account would have more than these elements or bytes. What has the same
+   * namespace is replaced.
+   */
+  set(
+    user: string,
+    host: string,
+    elements: readonly PrivateElement[],
+    limits: { readonly elements: number; readonly bytes: number },
+  ): Promise<'stored' | 'full'>
+  /** In order of the namespace. */
+  list(user: string, host: string): Promise<readonly PrivateElement[]>
+}
+
+export interface VcardStore {
+  /** The whole vCard element as text. */
+  get(user: string, host: string): Promise<string | undefined>
+  /** undefined deletes it. */
+  set(user: string, host: string, vcard: string | undefined): Promise<void>
+}
+
+export interface BlocklistStore {
+  /** The addresses that the account has blocked, in order. */
+  get(user: string, host: string): Promise<readonly string[]>
+  /**
+   * Blocks and unblocks with nothing in between; `remove: 'all'` unblocks everybody first. 'full' when there would be more
+   * addresses than that; nothing is changed then. Else the list before and after.
+   */
+  change(
+    user: string,
+    host: string,
+    change: { readonly add: readonly string[]; readonly remove: readonly string[] | 'all' },
+    limit: number,
+  ): Promise<'full' | { readonly before: readonly string[]; readonly after: readonly string[] }>
 }

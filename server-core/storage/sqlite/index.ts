@@ -1,10 +1,14 @@
 /** Everything in one SQLite file. */
 import type { Storage } from '../storage.ts'
 import { SqliteAccounts } from './accounts.ts'
+import { SqliteBlocklists } from './blocklists.ts'
 import { Database, type DatabaseOptions } from './database.ts'
+import { SqliteLast } from './last.ts'
 import { SqliteOffline } from './offline.ts'
+import { SqlitePrivates } from './privates.ts'
 import { SqliteRosters } from './rosters.ts'
 import { accountTables } from './schema.ts'
+import { SqliteVcards } from './vcards.ts'
 
 /** Opens nothing yet: the first call does, or `open`. */
 export class SqliteStorage implements Storage {
@@ -12,12 +16,20 @@ export class SqliteStorage implements Storage {
   readonly accounts: SqliteAccounts
   readonly rosters: SqliteRosters
   readonly offline: SqliteOffline
+  readonly last: SqliteLast
+  readonly privates: SqlitePrivates
+  readonly vcards: SqliteVcards
+  readonly blocklists: SqliteBlocklists
 
   constructor(options: DatabaseOptions) {
     this.#database = new Database(options)
     this.accounts = new SqliteAccounts(this.#database)
     this.rosters = new SqliteRosters(this.#database)
     this.offline = new SqliteOffline(this.#database)
+    this.last = new SqliteLast(this.#database)
+    this.privates = new SqlitePrivates(this.#database)
+    this.vcards = new SqliteVcards(this.#database)
+    this.blocklists = new SqliteBlocklists(this.#database)
   }
 
   async open(): Promise<void> {

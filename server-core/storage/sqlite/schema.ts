@@ -12,11 +12,15 @@ const applicationId = 0x4761_486f
 export const accountTables = [
   'credentials',
   'accounts',
+  'blocked',
+  'last_activity',
   'offline_messages',
   'offline_totals',
+  'private_elements',
   'roster_items',
   'roster_removed',
   'roster_versions',
+  'vcards',
 ] as const
 
 const steps: readonly string[] = [
@@ -116,6 +120,38 @@ const steps: readonly string[] = [
     UPDATE offline_totals SET messages = messages - 1, bytes = bytes - old.bytes
       WHERE host = old.host AND user = old.user;
   END;
+  `,
+  `
+  CREATE TABLE last_activity (
+    user TEXT NOT NULL,
+    host TEXT NOT NULL,
+    seconds INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    PRIMARY KEY (host, user)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX last_activity_seconds ON last_activity (host, seconds);
+
+  CREATE TABLE private_elements (
+    user TEXT NOT NULL,
+    host TEXT NOT NULL,
+    ns TEXT NOT NULL,
+    xml TEXT NOT NULL,
+    PRIMARY KEY (host, user, ns)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE vcards (
+    user TEXT NOT NULL,
+    host TEXT NOT NULL,
+    xml TEXT NOT NULL,
+    PRIMARY KEY (host, user)
+  ) STRICT;
+
+  CREATE TABLE blocked (
+    user TEXT NOT NULL,
+    host TEXT NOT NULL,
+    jid TEXT NOT NULL,
+    PRIMARY KEY (host, user, jid)
+  ) STRICT, WITHOUT ROWID;
   `,
 ]
 

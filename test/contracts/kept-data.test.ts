@@ -1,0 +1,186 @@
+/** Kinds of data that modules keep: every storage behaves the same, and one list knows all kinds. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { openStorage, storageNames } from '../../server-core/storage/index.ts'
+import { personalData } from '../../server-core/storage/personal-data.ts'
+import type { Storage } from '../../server-core/storage/storage.ts'
+import { type Folder, temporaryFolder } from '../harness/folder.ts'
+
+const host = 'a.example'
+const roomy = { elements: 100, bytes: 100_000 }
+
+describe.each(storageNames)('%s', (name) => {
+  let folder: Folder
+  let storage: Storage
+
+  beforeEach(async () => {
+    folder = temporaryFolder('kept')
+    storage = await openStorage(name, { file: folder.file('data.sqlite') })
+  })
+  afterEach(async () => {
+    await storage.close()
+    folder.remove()
+  })
+
+  describe('last activity', () => {
+    it('is what was said last', async () => {
+      expect(await storage.last.get('ann', host)).toBeUndefined()
+      await storage.last.set('ann', host, { seconds: 10, status: 'gone' })
+      await storage.last.set('ann', host, { seconds: 20, status: '' })
+      expect(await storage.last.get('ann', host)).toEqual({ seconds: 20, status: '' })
+      expect(await storage.last.get('ann', 'b.example')).toBeUndefined()
+    })
+
+    it('is counted strictly after a moment, for one host', async () => {
+      for (const [user, seconds] of [
+        ['a', 9],
+        ['b', 10],
+        ['c', 11],
+        ['d', 12],
+      ] as const) {
+        await storage.last.set(user, host, { seconds, status: '' })
+      }
+      await storage.last.set('e', 'b.example', { seconds: 99, status: '' })
+      expect(await storage.last.countSince(host, 10)).toBe(2)
+      expect(await storage.last.countSince('c.example', 0)).toBe(0)
+    })
+  })
+
+  describe('private elements', () => {
+    it('are one for each namespace, the newest', async () => {
+      await storage.privates.set(
+        'ann',
+        host,
+        [
+          { ns: 'b', xml: '<x/>' },
+          { ns: 'a', xml: '<y/>' },
+        ],
+        roomy,
+      )
+      await storage.privates.set('ann', host, [{ ns: 'b', xml: '<z/>' }], roomy)
+      expect(await storage.privates.get('ann', host, 'b')).toBe('<z/>')
+      expect(await storage.privates.get('ann', host, 'c')).toBeUndefined()
+      expect(await storage.privates.get('bob', host, 'b')).toBeUndefined()
+      expect(await storage.privates.list('ann', host)).toEqual([
+        { ns: 'a', xml: '<y/>' },
+        { ns: 'b', xml: '<z/>' },
+      ])
+    })
+
+    it('are stored all or not at all', async () => {
+      const two = { elements: 2, bytes: 20 }
+      expect(await storage.privates.set('ann', host, [{ ns: 'a', xml: '<x/>' }], two)).toBe('stored')
+      const more = [
+        { ns: 'b', xml: '<x/>' },
+        { ns: 'c', xml: '<x/>' },
+      ]
+      expect(await storage.privates.set('ann', host, more, two)).toBe('full')
+      expect(await storage.privates.set('ann', host, [{ ns: 'b', xml: `<${'x'.repeat(20)}/>` }], two)).toBe(
+        'full',
+      )
+      expect(await storage.privates.list('ann', host)).toEqual([{ ns: 'a', xml: '<x/>' }])
+      expect(await storage.privates.set('ann', host, [{ ns: 'a', xml: '<xxxxxxxxxx/>' }], two)).toBe('stored')
+    })
+  })
+
+  it('a vCard is kept until it is replaced or deleted', async () => {
+    expect(await storage.vcards.get('ann', host)).toBeUndefined()
+    await storage.vcards.set('ann', host, '<vCard/>')
+    await storage.vcards.set('ann', host, '<vCard><FN/></vCard>')
+    expect(await storage.vcards.get('ann', host)).toBe('<vCard><FN/></vCard>')
+    await storage.vcards.set('ann', host, undefined)
+    expect(await storage.vcards.get('ann', host)).toBeUndefined()
+  })
+
+  describe('blocklists', () => {
+    const change = (add: string[], remove: string[] | 'all' = [], limit = 3) =>
+      storage.blocklists.change('ann', host, { add, remove }, limit)
+
+    it('change at once, and say how', async () => {
+      expect(await change(['b@x', 'a@x'])).toEqual({ before: [], after: ['a@x', 'b@x'] })
+      expect(await change(['c@x', 'a@x'], ['b@x', 'nobody@x'])).toEqual({
+        before: ['a@x', 'b@x'],
+        after: ['a@x', 'c@x'],
+      })
+      expect(await change([], 'all')).toEqual({ before: ['a@x', 'c@x'], after: [] })
+      expect(await storage.blocklists.get('ann', host)).toEqual([])
+    })
+
+    it('hold no more than they may', async () => {
+      await change(['a@x', 'b@x'])
+      expect(await change(['b@x', 'c@x', 'd@x'])).toBe('full')
+      expect(await storage.blocklists.get('ann', host)).toEqual(['a@x', 'b@x'])
+      expect(await change(['c@x', 'd@x'], ['a@x'])).not.toBe('full')
+    })
+  })
+
+  describe('what is kept for an account', () => {
+    const fill = async (user: string): Promise<void> => {
+      await storage.accounts.create(user, host, [])
+      await storage.accounts.setBan(user, host, { since: 1_700_000_000, reason: 'spam', by: 'root' })
+      await storage.blocklists.change(user, host, { add: ['bad@x'], remove: [] }, 9)
+      await storage.last.set(user, host, { seconds: 1_700_000_000, status: 'bye' })
+      const text = "<message from='j&amp;b@x/&apos;r' to='ann@a.example'><body>Hi</body></message>"
+      await storage.offline.store(user, host, text, 1_700_000_000_999, undefined, {
+        messages: 9,
+        bytes: 9_999,
+      })
+      await storage.privates.set(user, host, [{ ns: 'n', xml: "<x xmlns='n'/>" }], roomy)
+      await storage.rosters.update(user, host, 'bob@x', () => ({
+        jid: 'bob@x',
+        name: 'Bob',
+        subscription: 'none',
+        pendingOut: true,
+        pendingIn: '<presence/>',
+        approved: false,
+        groups: ['A', 'B'],
+        listed: true,
+      }))
+      await storage.vcards.set(user, host, '<vCard/>')
+    }
+
+    const exported = async (user: string): Promise<Record<string, readonly (readonly string[])[]>> => {
+      const files: Record<string, readonly (readonly string[])[]> = {}
+      for (const kind of personalData) {
+        const rows: (readonly string[])[] = []
+        for await (const row of kind.rows(storage, user, host)) {
+          expect(row).toHaveLength(kind.header.length)
+          rows.push(row)
+        }
+        files[kind.name] = rows
+      }
+      return files
+    }
+
+    it('can be taken out, kind by kind', async () => {
+      await fill('ann')
+      const account = await storage.accounts.get('ann', host)
+      const created = `${new Date((account?.created ?? 0) * 1_000).toISOString().slice(0, 19)}Z`
+      expect(await exported('ann')).toEqual({
+        account: [['ann@a.example', created, 'false', '2023-11-14T22:13:20Z', 'spam']],
+        blocked: [['bad@x']],
+        last: [['2023-11-14T22:13:20Z', 'bye']],
+        offline: [
+          [
+            '2023-11-14T22:13:20Z',
+            "j&b@x/'r",
+            'ann@a.example',
+            "<message from='j&amp;b@x/&apos;r' to='ann@a.example'><body>Hi</body></message>",
+          ],
+        ],
+        private: [['n', "<x xmlns='n'/>"]],
+        roster: [['bob@x', 'Bob', 'none', 'both', 'A, B', '<presence/>', '']],
+        vcard: [['ann@a.example', '<vCard/>']],
+      })
+    })
+
+    it('goes with the account, and nobody else loses anything', async () => {
+      await fill('ann')
+      await fill('bob')
+      const before = await exported('bob')
+      expect(await storage.removeAccount('ann', host)).toBe(true)
+      for (const [kind, rows] of Object.entries(await exported('ann'))) expect(rows, kind).toEqual([])
+      expect(await exported('bob')).toEqual(before)
+      for (const [kind, rows] of Object.entries(before)) expect(rows, kind).not.toEqual([])
+    })
+  })
+})
