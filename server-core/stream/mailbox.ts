@@ -13,6 +13,8 @@ export class Mailbox<T> {
   readonly #limits: MailboxLimits
   readonly #overflow: () => void
   #queue: T[] = []
+  /** How many of the queue have been taken already. */
+  #taken = 0
   #bytes = 0
   /** Reasons to wait: not open yet, in the middle of an event, a handler that waits. */
   #held = 0
@@ -38,7 +40,8 @@ export class Mailbox<T> {
     }
     this.#queue.push(item)
     this.#bytes += this.#size(item)
-    if (this.#queue.length > this.#limits.items || this.#bytes > this.#limits.bytes) this.#overflow()
+    if (this.#queue.length - this.#taken > this.#limits.items || this.#bytes > this.#limits.bytes)
+      this.#overflow()
   }
 
   /** Items wait until as many releases. */
@@ -59,19 +62,21 @@ export class Mailbox<T> {
   }
 
   #drain(): void {
-    let next = 0
-    while (this.#held === 0 && next < this.#queue.length) {
-      const item = this.#queue[next++] as T
+    while (this.#held === 0 && this.#taken < this.#queue.length) {
+      const item = this.#queue[this.#taken++] as T
       this.#bytes -= this.#size(item)
       this.#run(item)
     }
-    if (next > 0) this.#queue.splice(0, next)
+    if (this.#taken === 0) return
+    this.#queue.splice(0, this.#taken)
+    this.#taken = 0
   }
 
   /** Takes out everything that has not been handled. */
   empty(): readonly T[] {
-    const rest = this.#queue
+    const rest = this.#queue.slice(this.#taken)
     this.#queue = []
+    this.#taken = 0
     this.#bytes = 0
     return rest
   }
