@@ -87,10 +87,11 @@ class ControlSocket {
 
   async close(ms: number): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    const stopped = Promise.all([...this.#connections].map((connection) => connection.stop(ms)))
     // Another server may have taken the path over.
     const there = await stat(this.path).catch(() => undefined)
     if (there?.ino === this.#inode) await unlink(this.path).catch(() => undefined)
-    await Promise.all([...this.#connections].map((connection) => connection.stop(ms)))
+    await stopped
     await closed
   }
 }
