@@ -1,0 +1,95 @@
+/**
+ * The small JSON contract for somebody's own system, whatever carries it (HTTP, a program's pipes): one request object, one
+ * answer object. docs/extauth.md describes it to its users.
+ */
+import { z } from 'zod'
+import { type AuthBackend, BackendUnavailable, type Verdict } from './backend.ts'
+
+export interface JsonRequest {
+  readonly op: 'auth' | 'isuser' | 'setpass' | 'tryregister' | 'removeuser'
+  readonly user: string
+  readonly host: string
+  readonly password?: string
+  /** In place of `password` when its bytes are no UTF-8. */
+  readonly password_base64?: string
+}
+
+const answerSchema = z.object({
+  result: z.boolean(),
+  reason: z.enum(['unknown', 'wrong', 'disabled', 'refused', 'exists']).optional(),
+})
+
+export type JsonAnswer = z.output<typeof answerSchema>
+
+/** Longest answer, in bytes: a yes or no needs less. */
+export const maxAnswerBytes = 65_536
+
+/** Throws BackendUnavailable for whatever is not an answer: it must never count as one. */
+export function readAnswer(text: string): JsonAnswer {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    throw new BackendUnavailable('the answer is not JSON')
+  }
+  const answer = answerSchema.safeParse(value)
+  if (!answer.success) throw new BackendUnavailable('the answer has no "result" that is true or false')
+  return answer.data
+}
+
+/** What carries the contract: gives the answer, or rejects with BackendUnavailable. */
+export interface JsonCarrier {
+  ask(request: JsonRequest, signal: AbortSignal): Promise<JsonAnswer>
+  close(): Promise<void>
+}
+
+export class JsonBackend implements AuthBackend {
+  readonly #carrier: JsonCarrier
+
+  constructor(carrier: JsonCarrier) {
+    this.#carrier = carrier
+  }
+
+  async checkPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
+    return this.#verdict({ op: 'auth', user, host, ...secret(password) }, 'wrong', signal)
+  }
+
+  async accountExists(user: string, host: string, signal: AbortSignal): Promise<boolean> {
+    return (await this.#carrier.ask({ op: 'isuser', user, host }, signal)).result
+  }
+
+  async setPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
+    if (!(await this.accountExists(user, host, signal))) return { ok: false, reason: 'unknown' }
+    return this.#verdict({ op: 'setpass', user, host, ...secret(password) }, 'refused', signal)
+  }
+
+  async register(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
+    if (await this.accountExists(user, host, signal)) return { ok: false, reason: 'exists' }
+    return this.#verdict({ op: 'tryregister', user, host, ...secret(password) }, 'refused', signal)
+  }
+
+  async remove(user: string, host: string, signal: AbortSignal): Promise<Verdict> {
+    if (!(await this.accountExists(user, host, signal))) return { ok: false, reason: 'unknown' }
+    return this.#verdict({ op: 'removeuser', user, host }, 'refused', signal)
+  }
+
+  close(): Promise<void> {
+    return this.#carrier.close()
+  }
+
+  async #verdict(
+    request: JsonRequest,
+    otherwise: 'wrong' | 'refused',
+    signal: AbortSignal,
+  ): Promise<Verdict> {
+    const { result, reason } = await this.#carrier.ask(request, signal)
+    return result ? { ok: true } : { ok: false, reason: reason ?? otherwise }
+  }
+}
+
+function secret(password: Buffer): Pick<JsonRequest, 'password' | 'password_base64'> {
+  const text = password.toString('utf8')
+  return Buffer.from(text).equals(password)
+    ? { password: text }
+    : { password_base64: password.toString('base64') }
+}
