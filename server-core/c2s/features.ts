@@ -3,8 +3,15 @@ import { type Element, el } from '../xml/element.ts'
 import { ns } from '../xmpp/namespaces.ts'
 import type { C2s } from './c2s.ts'
 
-/** @param mechanisms offered for login; none are while TLS is required and missing */
-export async function streamFeatures(c2s: C2s, mechanisms: readonly string[]): Promise<readonly Element[]> {
+/**
+ * @param mechanisms offered for login; none are while TLS is required and missing
+ * @param bindings what a login can be tied to
+ */
+export async function streamFeatures(
+  c2s: C2s,
+  mechanisms: readonly string[],
+  bindings: readonly string[],
+): Promise<readonly Element[]> {
   const { listener, server } = c2s
   const authenticated = c2s.user !== ''
   const secure = c2s.connection.secure
@@ -17,6 +24,11 @@ export async function streamFeatures(c2s: C2s, mechanisms: readonly string[]): P
   }
   if (!authenticated && mechanisms.length > 0) {
     list.push(el('mechanisms', { xmlns: ns.sasl }, ...mechanisms.map((name) => el('mechanism', {}, name))))
+  }
+  // clients that see the list but no -PLUS take it for an attack (XEP-0440 §3)
+  if (!authenticated && mechanisms.some((name) => name.endsWith('-PLUS'))) {
+    const types = bindings.map((type) => el('channel-binding', { type }))
+    list.push(el('sasl-channel-binding', { xmlns: ns.channelBinding }, ...types))
   }
   list.push(
     el(

@@ -1,4 +1,5 @@
 /** From the stream header to a login: features, TLS, SASL (RFC 6120 §4.3, §5, §6). */
+import { type Binding, channelBinding } from '../net/channel-binding.ts'
 import { mechanismsFor, type SaslExchange, type SaslStep, saslMechanisms } from '../stream/sasl/index.ts'
 import type { StreamHeader } from '../stream/stream-in.ts'
 import { attr, type Element, el, getTagCdata, localName } from '../xml/element.ts'
@@ -16,6 +17,8 @@ export class Login {
   #attempts = 0
   /** The mechanisms offered on this stream: nothing else is accepted (RFC 6120 §6.3.3). */
   #offered: readonly string[] = []
+  /** What a login can be tied to; undefined without TLS. */
+  #binding: Binding | undefined
   /** What the first stream was to; it stays the same (RFC 6120 §4.7.2). */
   #to = ''
 
@@ -72,14 +75,16 @@ export class Login {
     if (header.version.major < 1) throw new StreamError('unsupported-version')
     if (c2s.user !== '' && header.from !== '') this.#checkFrom(header.from)
     if (c2s.user === '') {
+      this.#binding = c2s.connection.tls && channelBinding(c2s.connection.tls)
       this.#offered = this.#mayLogIn
         ? await mechanismsFor(host.authenticator, host.name, {
             secure: this.secure,
             allowPlainInClear: c2s.listener.allow_unencrypted_plain_auth,
+            channelBinding: this.#binding,
           })
         : []
     }
-    c2s.stream.features(await streamFeatures(c2s, this.#offered))
+    c2s.stream.features(await streamFeatures(c2s, this.#offered, this.#binding?.types ?? []))
     c2s.streamOpened(header)
   }
 
@@ -149,6 +154,7 @@ export class Login {
       host: host.name,
       authenticator: host.authenticator,
       secure: this.secure,
+      channelBinding: this.#binding,
       serverSecret: host.serverSecret,
       offered: this.#offered,
       signal: this.#abort.signal,

@@ -1,0 +1,62 @@
+/** What ties a login to the TLS connection that it runs in, so that nobody in between can pass it on. */
+import { createHash } from 'node:crypto'
+import type { TLSSocket } from 'node:tls'
+
+export type BindingType = 'tls-exporter' | 'tls-server-end-point'
+
+export interface Binding {
+  readonly types: readonly BindingType[]
+  data(type: BindingType): Buffer | undefined
+}
+
+/** The hash of a certificate's signature, by the algorithm's object identifier as DER; MD5 and SHA-1 give way (RFC 5929 §4.1). */
+const signatureHashes: Readonly<Record<string, string>> = {
+  '2a864886f70d010104': 'sha256', // md5WithRSAEncryption
+  '2a864886f70d010105': 'sha256', // sha1WithRSAEncryption
+  '2a864886f70d01010b': 'sha256', // sha256WithRSAEncryption
+  '2a864886f70d01010c': 'sha384',
+  '2a864886f70d01010d': 'sha512',
+  '2a8648ce3d0401': 'sha256', // ecdsa-with-SHA1
+  '2a8648ce3d040302': 'sha256', // ecdsa-with-SHA256
+  '2a8648ce3d040303': 'sha384',
+  '2a8648ce3d040304': 'sha512',
+}
+
+/** What a server's connection can be bound to. */
+export function channelBinding(socket: TLSSocket): Binding {
+  const types: BindingType[] = []
+  // before TLS 1.3 the exporter's secret need not be unique to the connection (RFC 9266 §2)
+  if (socket.getProtocol() === 'TLSv1.3') types.push('tls-exporter')
+  const certificate = socket.getX509Certificate()?.raw
+  const hash = certificate && signatureHashes[signatureAlgorithm(certificate) ?? '']
+  if (hash !== undefined) types.push('tls-server-end-point')
+  return {
+    types,
+    data(type) {
+      if (!types.includes(type)) return undefined
+      if (type === 'tls-exporter') {
+        return socket.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0))
+      }
+      return certificate && hash ? createHash(hash).update(certificate).digest() : undefined
+    },
+  }
+}
+
+/** Certificate ::= SEQUENCE { tbsCertificate, SEQUENCE { OBJECT IDENTIFIER, … }, … } (RFC 5280 §4.1), as hex. */
+function signatureAlgorithm(der: Buffer): string | undefined {
+  const whole = tlv(der, 0)
+  const signed = whole && tlv(der, whole.start)
+  const algorithm = signed && tlv(der, signed.end)
+  const id = algorithm && tlv(der, algorithm.start)
+  return id?.tag === 0x06 ? der.toString('hex', id.start, id.end) : undefined
+}
+
+function tlv(der: Buffer, at: number): { tag: number; start: number; end: number } | undefined {
+  const [tag, first] = [der[at], der[at + 1]]
+  if (tag === undefined || first === undefined) return undefined
+  const lengthBytes = first & 0x80 ? first & 0x7f : 0
+  if (lengthBytes > 4 || at + 2 + lengthBytes > der.length) return undefined
+  const start = at + 2 + lengthBytes
+  const length = lengthBytes === 0 ? first : der.readUIntBE(at + 2, lengthBytes)
+  return { tag, start, end: start + length }
+}
