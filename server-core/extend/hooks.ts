@@ -94,6 +94,11 @@ export interface Hooks {
   remove_user: { acc: undefined; info: { user: string; host: string } }
   set_password: { acc: undefined; info: { user: string; host: string } }
   sm_kick_user: { acc: undefined; info: { user: string; host: string } }
+  vcard_set: { acc: undefined; info: { user: string; host: string; vcard: Element } }
+  privacy_updated_list: {
+    acc: undefined
+    info: { user: string; host: string; before: readonly string[]; after: readonly string[] }
+  }
   user_ping_timeout: { acc: undefined; info: { jid: Jid } }
   // administration
   api_call: {

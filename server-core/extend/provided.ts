@@ -1,10 +1,14 @@
 /** What modules give to other modules and to commands, by name: all of it on this page. */
-import type { RosterItem, Subscription } from '../storage/storage.ts'
+import type { LastActivity, RosterItem, Subscription } from '../storage/storage.ts'
+import type { Element } from '../xml/element.ts'
 import type { Jid } from '../xmpp/jid.ts'
 
 export interface Provided {
-  roster: RosterService
+  last: LastService
   offline: OfflineService
+  private: PrivateService
+  roster: RosterService
+  vcard: VcardService
 }
 
 /** The rosters of a host's accounts, as an administrator changes them: stored, then pushed to interested resources. */
@@ -27,6 +31,27 @@ export interface OfflineService {
    * deleted. Whoever got them from resend_offline_messages_hook calls this; until then they stay.
    */
   delivered(user: string, seqs: readonly number[]): Promise<void>
+}
+
+/** When accounts were last seen. */
+export interface LastService {
+  get(user: string): Promise<LastActivity | undefined>
+  set(user: string, last: LastActivity): Promise<void>
+}
+
+/** What clients keep for themselves. */
+export interface PrivateService {
+  /** The whole element as text. */
+  get(user: string, ns: string): Promise<string | undefined>
+  /** Replaces what has the same namespace; 'full' when the account keeps too much already. */
+  set(user: string, element: Element): Promise<'stored' | 'full'>
+}
+
+export interface VcardService {
+  /** The whole vCard; undefined when there is none. */
+  get(user: string): Promise<Element | undefined>
+  /** Replaces the vCard and tells the modules that care. */
+  set(user: string, vcard: Element): Promise<void>
 }
 
 /** What services give, to modules, other services and commands. */

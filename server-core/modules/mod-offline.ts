@@ -88,6 +88,8 @@ class Offline implements OfflineService {
         to: attr(stanza.element, 'to') ?? stanza.to.text,
       }),
     )
+    // A prefix that only the sender's stream declared: nobody could read it later.
+    if (stanza.element.content === undefined && readStanzaText(text) === undefined) return undefined
     const expires = expiry(stanza.element, received, this.#limits.age)
     try {
       const outcome = await this.#turns.take(user, () =>
