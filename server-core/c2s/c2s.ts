@@ -107,7 +107,9 @@ export class C2s implements Session {
     )
     this.#mailbox.hold()
     this.info = {
-      connection: listener.tls ? 'c2s_tls' : 'c2s',
+      get connection() {
+        return connection.secure ? 'c2s_tls' : 'c2s'
+      },
       ip: connection.remoteAddress,
       port: connection.remotePort,
       node: server.node,
