@@ -1,5 +1,6 @@
 /** The words behind a command's name → its parameters: which form they are, files and standard input read, gaps asked for. */
-import { createReadStream } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import type {
   ArgumentDescription,
   CommandDescription,
@@ -10,9 +11,18 @@ import { meaningOf, UsageError, type Word } from './words.ts'
 /** A wrong number of words; the caller shows the command's page. */
 export class WrongCount extends Error {
   override readonly name = 'WrongCount'
+  /** How many more are wanted; below 0, how many less. */
+  readonly more: number
+
+  constructor(more: number) {
+    super(`${more} more`)
+    this.more = more
+  }
 }
 
 export interface ArgumentSource {
+  /** The folder that paths are meant from. */
+  readonly cwd: string
   /** Standard input as it comes. */
   readonly stdin: AsyncIterable<Buffer | string>
   /** Asks for an argument that is missing; undefined where there is no terminal. */
@@ -50,17 +60,20 @@ export async function buildArguments(
     const argument = argumentNamed(command, names[i] ?? '')
     const meaning = meaningOf(word)
     if (argument.names === 'file') {
-      const chunks = meaning.kind === 'stdin' ? fromStdin(argument.name) : createReadStream(pathOf(meaning))
-      file = decoded(chunks, meaning.kind === 'stdin' ? 'standard input' : pathOf(meaning))[
-        Symbol.asyncIterator
-      ]()
+      const path = 'path' in meaning ? meaning.path : 'text' in meaning ? meaning.text : 'standard input'
+      const chunks = meaning.kind === 'stdin' ? fromStdin(argument.name) : await opened(path, source.cwd)
+      file = decoded(chunks, path)[Symbol.asyncIterator]()
       params[argument.name] = { stream: true }
     } else {
-      params[argument.name] = typed(argument, await textOf(meaning, () => fromStdin(argument.name)))
+      params[argument.name] = typed(
+        argument,
+        await textOf(meaning, source.cwd, () => fromStdin(argument.name)),
+      )
     }
   }
-  for (const argument of missing(command, names, words.length)) {
-    if (!source.ask) throw new WrongCount()
+  const gaps = missing(command, names, words.length)
+  for (const argument of gaps) {
+    if (!source.ask) throw new WrongCount(gaps.length)
     params[argument.name] = typed(argument, await source.ask(argument, params))
   }
   return { params, file }
@@ -101,8 +114,9 @@ function chooseForm(
     throw new UsageError(`neither of ${given} is a host of this server (${hosts.join(', ')})`)
   }
   const longest = command.forms.reduce((a, b) => (b.names.length > a.names.length ? b : a))
-  if (!canAsk || words.length > longest.names.length) throw new WrongCount()
-  return longest.names
+  if (canAsk && words.length < longest.names.length) return longest.names
+  const differences = command.forms.map(({ names }) => names.length - words.length)
+  throw new WrongCount(differences.reduce((best, more) => (Math.abs(more) < Math.abs(best) ? more : best)))
 }
 
 /** Whether it is an integer is the server's to say; it gets one when it looks like one. */
@@ -110,17 +124,14 @@ function typed(argument: ArgumentDescription, text: string): JsonValue {
   return argument.type === 'integer' && /^[+-]?\d{1,15}$/.test(text) ? Number(text) : text
 }
 
-function pathOf(meaning: { kind: string; path?: string; text?: string }): string {
-  return meaning.path ?? meaning.text ?? ''
-}
-
 async function textOf(
   meaning: ReturnType<typeof meaningOf>,
+  cwd: string,
   stdin: () => AsyncIterable<Buffer | string>,
 ): Promise<string> {
   if (meaning.kind === 'text') return meaning.text
   const [chunks, name]: [AsyncIterable<Buffer | string>, string] =
-    meaning.kind === 'stdin' ? [stdin(), 'standard input'] : [createReadStream(meaning.path), meaning.path]
+    meaning.kind === 'stdin' ? [stdin(), 'standard input'] : [await opened(meaning.path, cwd), meaning.path]
   let text = ''
   for await (const part of decoded(chunks, name)) {
     text += part
@@ -142,16 +153,26 @@ async function* decoded(chunks: AsyncIterable<Buffer | string>, name: string): A
     if (rest !== '') yield rest
   } catch (error) {
     if (error instanceof TypeError) throw new UsageError(`${name} is not UTF-8 text`)
-    const { code } = error as NodeJS.ErrnoException
-    if (code === undefined) throw error
-    const why =
-      code === 'ENOENT'
-        ? 'no such file'
-        : code === 'EACCES'
-          ? 'permission denied'
-          : code === 'EISDIR'
-            ? 'it is a folder'
-            : code
-    throw new UsageError(`Cannot read ${name}: ${why}`)
+    throw unreadable(error, name)
   }
+}
+
+/** Opened at once, so that a missing file is noticed before anything is asked of the server. */
+async function opened(path: string, cwd: string): Promise<AsyncIterable<Buffer | string>> {
+  try {
+    return (await open(resolve(cwd, path))).createReadStream()
+  } catch (error) {
+    throw unreadable(error, path)
+  }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file',
+  EACCES: 'permission denied',
+  EISDIR: 'it is a folder',
+}
+
+function unreadable(error: unknown, name: string): unknown {
+  const { code } = error as NodeJS.ErrnoException
+  return code === undefined ? error : new UsageError(`Cannot read ${name}: ${reasons[code] ?? code}`)
 }

@@ -192,12 +192,8 @@ export function tagList(commands: readonly CommandDescription[], { style, width 
 }
 
 /** `Error: the command "x" requires 1 more argument.` around the command's page, as the original has it. */
-export function wrongCount(command: CommandDescription, given: number, options: HelpOptions): string {
-  const counts = command.forms.map(({ names }) => names.length)
-  const nearest = counts.reduce((best, count) =>
-    Math.abs(count - given) < Math.abs(best - given) ? count : best,
-  )
-  const difference = nearest > given ? `${nearest - given} more argument` : `${given - nearest} less argument`
+export function wrongCount(command: CommandDescription, more: number, options: HelpOptions): string {
+  const difference = more > 0 ? `${more} more argument` : `${-more} less argument`
   const message = `Error: the command "${command.name}" requires ${difference}.`
   return ['', message, page(command, options), message].join('\n')
 }

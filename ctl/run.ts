@@ -109,13 +109,14 @@ export class Program {
     let built: Awaited<ReturnType<typeof buildArguments>>
     try {
       built = await buildArguments(command, description.hosts, words, {
+        cwd: this.context.cwd,
         stdin: this.context.stdin,
         ask: prompts,
       })
     } catch (error) {
       if (!(error instanceof WrongCount)) throw error
       const { wrongCount } = await import('./help.ts')
-      await this.err.write(`${wrongCount(command, words.length, await this.helpOptions(this.err))}\n`)
+      await this.err.write(`${wrongCount(command, error.more, await this.helpOptions(this.err))}\n`)
       return exit.usage
     }
     if (!(await this.#mayDestroy(command, words, built.params))) return exit.no

@@ -19,14 +19,20 @@ function distance(a: string, b: string): number {
   return last[b.length] ?? 0
 }
 
-/** Known words by how near they are; those that are too far off are left out. Case and dashes do not count. */
+/**
+ * Known words by how near they are; those that are too far off, or much
+ * farther than the best, are left out. Case and dashes do not count.
+ */
 export function nearestAll(word: string, known: Iterable<string>, most = 3): string[] {
   const plain = word.toLowerCase().replaceAll('-', '_').slice(0, 64)
   const allowed = Math.max(1, Math.floor(plain.length / 3))
-  return [...known]
+  const near = [...known]
     .map((candidate) => ({ candidate, edits: distance(plain, candidate.toLowerCase()) }))
     .filter(({ edits }) => edits <= allowed)
     .sort((a, b) => a.edits - b.edits || (a.candidate < b.candidate ? -1 : 1))
+  const [best] = near
+  return near
+    .filter(({ edits }) => edits <= (best?.edits ?? 0) + 1)
     .slice(0, most)
     .map(({ candidate }) => candidate)
 }

@@ -1,0 +1,169 @@
+/**
+ * Every command there is: it is documented, its example is a command line that works, and what it gives back has the shape
+ * that it announces.
+ */
+import { writeFileSync } from 'node:fs'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { buildArguments } from '../../ctl/arguments.ts'
+import { type Client, findSockets, openClient } from '../../ctl/client.ts'
+import { extraFamilies } from '../../server-core/admin/commands/index.ts'
+import type {
+  CommandDescription,
+  CommandReply,
+  Description,
+  ResultShape,
+  Row,
+} from '../../server-core/admin/control-protocol.ts'
+import { bareServer } from '../harness/admin.ts'
+import { TestClient } from '../harness/client.ts'
+import { type ServerInPlace, serverInPlace } from '../harness/server-in-place.ts'
+
+/** Examples whose command would leave the server of this test without itself. */
+const endsTheServer = ['stop']
+/** Examples that need a plain password. */
+const plain = ['check_password_hash']
+/** Makes an account that must not be there yet. */
+const makes = ['register', 'register_identified']
+
+function exampleWords(example: string): { text: string; literal: boolean }[] {
+  return [...example.matchAll(/"([^"]*)"|(\S+)/g)]
+    .slice(1)
+    .map(([, quoted, word]) => ({ text: quoted ?? word ?? '', literal: false }))
+}
+
+let server: ServerInPlace
+let client: Client
+let description: Description
+
+beforeAll(async () => {
+  server = await serverInPlace({ auth_password_format: 'plain' })
+  client = await openClient(
+    await findSockets({ socket: server.socket }, { cwd: '/', environment: {} }),
+    'tester',
+  )
+  description = await client.describe()
+})
+afterAll(async () => {
+  client.close()
+  await server.stop()
+})
+
+async function run(command: CommandDescription, line: string): Promise<{ reply: CommandReply; rows: Row[] }> {
+  const rows: Row[] = []
+  const { params, file } = await buildArguments(command, description.hosts, exampleWords(line), {
+    cwd: server.folder.path,
+    stdin: (async function* () {})(),
+    ask: undefined,
+  })
+  const reply = await client.call(command.name, params, {
+    rows: (portion) => void rows.push(...portion),
+    file,
+  })
+  return { reply, rows }
+}
+
+function named(name: string): CommandDescription {
+  const command = description.commands.find((candidate) => candidate.name === name)
+  if (!command) throw new Error(`no command ${name}`)
+  return command
+}
+
+function checkShape(shape: ResultShape, reply: CommandReply, rows: readonly Row[]): void {
+  switch (shape.kind) {
+    case 'rescode':
+    case 'restuple':
+      expect(reply).toHaveProperty('ok')
+      break
+    case 'integer':
+      expect(reply).toEqual({ value: expect.any(Number) })
+      break
+    case 'string':
+      expect(reply).toEqual({ value: expect.any(String) })
+      break
+    case 'list':
+    case 'tuple': {
+      const all = 'rows' in reply ? reply.rows : rows
+      expect('rows' in reply || 'count' in reply).toBe(true)
+      for (const row of all) {
+        expect(row).toHaveLength(shape.columns.length)
+        for (const [i, { type }] of shape.columns.entries()) {
+          if (row[i] !== null) expect(typeof row[i]).toBe(type === 'integer' ? 'number' : 'string')
+        }
+      }
+    }
+  }
+}
+
+// The table without a server, so that each command is a test of its own.
+const names = [
+  ...Object.values(extraFamilies).flatMap((family) => family(bareServer())),
+  ...(await import('../../server-core/admin/commands/index.ts')).coreFamilies.flatMap((family) =>
+    family(bareServer()),
+  ),
+]
+  .map(({ name }) => name)
+  .sort((a, b) => (a < b ? -1 : 1))
+
+test('the table has every command once', () => {
+  expect(new Set(names).size).toBe(names.length)
+  expect(description.commands.map(({ name }) => name)).toEqual(expect.arrayContaining(names))
+})
+
+describe.each(names)('%s', (name) => {
+  test('says what it does, in one line, and what its arguments are', () => {
+    const command = named(name)
+    expect(command.doc).toMatch(/^[A-Z][^\n]*[^.\n]$/)
+    expect(command.tags.length).toBeGreaterThan(0)
+    expect(command.example.split(' ')[0]).toBe(name)
+    for (const arg of command.args) expect(arg.doc, arg.name).not.toBe('')
+    for (const form of command.forms) {
+      expect(command.args.map((arg) => arg.name)).toEqual(expect.arrayContaining([...form.names]))
+    }
+  })
+})
+
+describe('every example', () => {
+  let phone: TestClient
+
+  beforeEach(async () => {
+    writeFileSync(server.folder.file('users.csv'), 'zoe,localhost,pw\n')
+    writeFileSync(server.folder.file('roster.txt'), '[{"bob", "localhost", "workers", "Bob"}].\n')
+    await server.ctl(['unregister', 'alice', 'localhost'])
+    await server.ctl(['register', 'alice', 'localhost', 'secret'])
+    await server.ctl(['add_rosteritem', 'alice', 'localhost', 'bob', 'example.org', 'Bob', '', 'both'])
+    phone = await TestClient.login({
+      port: server.port,
+      user: 'alice',
+      password: 'secret',
+      resource: 'phone',
+    })
+  })
+  afterEach(() => phone.destroy())
+
+  test.each(names.filter((name) => !endsTheServer.includes(name)))(
+    'of %s works and has the shape',
+    async (name) => {
+      if (makes.includes(name)) await server.ctl(['unregister', 'alice', 'localhost'])
+      if (name === 'unban_account') await server.ctl(['ban_account', 'alice', 'localhost', 'x'])
+      const command = named(name)
+      const { reply, rows } = await run(command, command.example)
+      checkShape(command.result, reply, rows)
+      if ('ok' in reply) expect(reply.ok, JSON.stringify(reply)).toBe(true)
+      expect(plain.every((known) => names.includes(known))).toBe(true)
+    },
+  )
+})
+
+test('stop answers first, and then the server is gone', async () => {
+  const own = await serverInPlace()
+  const result = await own.ctl(['stop'])
+  expect(result).toEqual({ code: 0, stdout: '', stderr: '' })
+  const gone = await own.ctl(['stopped', '--timeout', '10'])
+  expect(gone.code).toBe(0)
+  const status = await own.ctl(['status'])
+  expect(status.code).toBe(3)
+  expect(status.stderr).toBe(
+    `No server answers on ${own.socket} (--socket). Start one with 'gatehouse', or say where it is with --socket or --server.\n`,
+  )
+  await own.stop()
+})

@@ -1,0 +1,56 @@
+/** A whole server in the test's own process: what runs is the source, nothing has to be built. */
+import { writeFileSync } from 'node:fs'
+import { formatComplaint, loadConfig } from '../../server-core/config/load.ts'
+import { type Logger, silentLogger } from '../../server-core/log.ts'
+import { modules } from '../../server-core/modules/index.ts'
+import { startServer } from '../../server-core/server.ts'
+import { services } from '../../server-core/services/index.ts'
+import { type CtlOptions, ctl } from './admin.ts'
+import { type Folder, temporaryFolder } from './folder.ts'
+import type { Result } from './process.ts'
+
+export interface ServerInPlace {
+  readonly folder: Folder
+  /** c2s with STARTTLS. */
+  readonly port: number
+  readonly socket: string
+  /** Runs the command line against it, in the server's folder. */
+  ctl(words: readonly string[], options?: CtlOptions): Promise<Result>
+  stop(): Promise<void>
+}
+
+export async function serverInPlace(
+  config: Readonly<Record<string, unknown>> = {},
+  log: Logger = silentLogger(),
+): Promise<ServerInPlace> {
+  const folder = temporaryFolder('place')
+  const path = folder.file('gatehouse.yml')
+  const listener = { port: 0, ip: '127.0.0.1', module: 'c2s', shaper: 'none' }
+  writeFileSync(path, JSON.stringify({ hosts: ['localhost'], listen: [listener], ...config }))
+  const loaded = await loadConfig({ path, modules, services })
+  if (!loaded.ok) throw new Error(loaded.complaints.map(formatComplaint).join('\n'))
+  let running: Awaited<ReturnType<typeof startServer>> | undefined
+  const stop = async () => {
+    await running?.stop()
+    running = undefined
+  }
+  running = await startServer({
+    config: loaded.config,
+    version: '0.0.0',
+    pid: 1,
+    log,
+    logDestination: 'nowhere',
+    onStopRequest: () => void stop(),
+  })
+  const socket = running.controlPaths[0] ?? ''
+  return {
+    folder,
+    port: running.listeners[0]?.port ?? 0,
+    socket,
+    ctl: (words, options) => ctl(['--socket', socket, ...words], { cwd: folder.path, ...options }),
+    async stop() {
+      await stop()
+      folder.remove()
+    },
+  }
+}
