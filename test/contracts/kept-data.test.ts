@@ -1,7 +1,7 @@
 /** Kinds of data that modules keep: every storage behaves the same, and one list knows all kinds. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { personalData } from '../../server-core/migrate/personal-data.ts'
 import { openStorage, storageNames } from '../../server-core/storage/index.ts'
-import { personalData } from '../../server-core/storage/personal-data.ts'
 import type { Storage } from '../../server-core/storage/storage.ts'
 import { type Folder, temporaryFolder } from '../harness/folder.ts'
 

@@ -3,9 +3,10 @@
  * retrieve_personal_data writes and migrations read. A new kind of data has a line here and is deleted by
  * Storage.removeAccount; a test fills every kind and looks at both.
  */
+
+import type { RosterItem, Storage } from '../storage/storage.ts'
 import { getTagAttrS } from '../xml/element.ts'
 import { parseElement } from '../xml/parser.ts'
-import type { RosterItem, Storage } from './storage.ts'
 
 export interface PersonalDataKind {
   /** The file's name without its ending. */
