@@ -120,8 +120,7 @@ export class TestClient {
 
   /** Opens a stream (also a new one, after TLS and SASL) and waits for its features. */
   async open(attributes = ''): Promise<Stanza> {
-    this.#reader = this.#newReader()
-    this.features = undefined
+    this.restart()
     this.send(
       `<?xml version='1.0'?><stream:stream to='${this.domain}' version='1.0' xmlns='${clientNs}' ` +
         `xmlns:stream='http://etherx.jabber.org/streams'${attributes}>`,
@@ -129,6 +128,12 @@ export class TestClient {
     this.features = await this.waitFor((stanza) => stanza.name === 'features' || stanza.name === 'error')
     if (this.features.name === 'error') throw new Error(`stream error\n${this.transcript()}`)
     return this.features
+  }
+
+  /** What comes from the server next is a new stream; `open` does this. */
+  restart(): void {
+    this.#reader = this.#newReader()
+    this.features = undefined
   }
 
   /** STARTTLS and the new stream behind it. */
