@@ -19,6 +19,8 @@ export interface DatabaseOptions {
   readonly deadline?: number
   /** How many writes may wait for a lock. */
   readonly maxWaiting?: number
+  /** Somebody else's file: it must exist, and neither its schema nor its journal mode is touched. */
+  readonly foreign?: { readonly readOnly: boolean }
 }
 
 interface PendingWrite {
@@ -39,6 +41,7 @@ export class Database {
   readonly #makeFolder: boolean
   readonly #deadline: number
   readonly #maxWaiting: number
+  readonly #foreign: DatabaseOptions['foreign']
   #connection: Connection | undefined
   #opening: Promise<Connection> | undefined
   #openedBefore: boolean = false
@@ -52,6 +55,7 @@ export class Database {
     this.#makeFolder = options.makeFolder ?? false
     this.#deadline = options.deadline ?? 5000
     this.#maxWaiting = options.maxWaiting ?? 10_000
+    this.#foreign = options.foreign
   }
 
   /** Opens the file, makes or migrates the schema. Calls do this by themselves; this is to learn early whether it works. */
@@ -169,14 +173,13 @@ export class Database {
 
   async #open(): Promise<Connection> {
     const { default: Sqlite } = await import('better-sqlite3')
-    if (this.#openedBefore) statSync(this.#file)
+    if (this.#openedBefore || this.#foreign) statSync(this.#file)
     else this.#makeFile()
-    const db = new Sqlite(this.#file, { timeout: 0, fileMustExist: true })
+    const readonly = this.#foreign?.readOnly ?? false
+    const db = new Sqlite(this.#file, { timeout: 0, fileMustExist: true, readonly })
     const connection = new Connection(db, this.#file)
     try {
-      // Foreign keys are off and synchronous is what the build says, for each new connection.
-      connection.script('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;')
-      migrate(connection, this.#file, { mayBeEmpty: !this.#openedBefore })
+      if (!this.#foreign) this.#prepare(connection)
     } catch (error) {
       db.close()
       throw error
@@ -186,6 +189,12 @@ export class Database {
     this.#openedBefore = true
     this.#lookedAt = performance.now()
     return this.#connection
+  }
+
+  /** Foreign keys are off and synchronous is what the build says, for each new connection. */
+  #prepare(connection: Connection): void {
+    connection.script('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;')
+    migrate(connection, this.#file, { mayBeEmpty: !this.#openedBefore })
   }
 
   /** SQLite would make the file with the mode that the umask leaves; its -wal and -shm take over the mode of the file. */
