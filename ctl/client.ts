@@ -169,7 +169,9 @@ export class Client {
     this.#socket = socket
     socket.on('data', (chunk: Buffer) => this.#read(chunk))
     socket.on('error', () => undefined) // 'close' follows
-    socket.on('close', () => this.#lost())
+    socket.on('close', () =>
+      this.#lost('The connection to the server was lost; the command may have been done.'),
+    )
     this.#notify(methods.hello, { login, program: 'gatehousectl' })
   }
 
@@ -230,7 +232,13 @@ export class Client {
       const line = this.#rest.length === 0 ? part : Buffer.concat([...this.#rest, part])
       this.#rest = []
       start = end + 1
-      this.#message(JSON.parse(line.toString()) as Incoming)
+      const message = parsed(line)
+      if (!message) {
+        this.#lost('What answers on the socket does not speak the protocol of a gatehouse server.')
+        this.#socket.destroy()
+        return
+      }
+      this.#message(message)
     }
   }
 
@@ -268,8 +276,8 @@ export class Client {
     }
   }
 
-  #lost(): void {
-    this.#closed = new NoServer('The connection to the server was lost; the command may have been done.')
+  #lost(sentence: string): void {
+    this.#closed ??= new NoServer(sentence)
     for (const { reject } of this.#pending.values()) reject(this.#closed)
     this.#pending.clear()
   }
@@ -286,5 +294,14 @@ interface Incoming {
     readonly done?: number
     readonly total?: number
     readonly text?: string
+  }
+}
+
+function parsed(line: Buffer): Incoming | undefined {
+  try {
+    const value: unknown = JSON.parse(line.toString())
+    return isObject(value) ? (value as Incoming) : undefined
+  } catch {
+    return undefined
   }
 }

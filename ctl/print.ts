@@ -65,7 +65,7 @@ export class Printer {
     } else if (this.#format === 'csv') {
       await this.#out.write(`${name}\n${csvField(value)}\n`)
     } else {
-      const text = escaped(value)
+      const text = this.#out.isTerminal ? printable(escaped(value)) : escaped(value)
       if (text !== '') await this.#out.write(`${text}\n`)
     }
   }
@@ -155,7 +155,9 @@ class RowWriter {
       case 'csv':
         return values.map(csvField).join(',')
       default:
-        return values.map(escaped).join('\t')
+        return values
+          .map((value) => (this.#out.isTerminal ? printable(escaped(value)) : escaped(value)))
+          .join('\t')
     }
   }
 
@@ -181,8 +183,11 @@ export function escaped(value: Value): string {
 
 /** The same for a terminal, which other control characters could take over; null is nothing there. */
 function visible(value: Value): string {
-  if (value === null) return '-'
-  return escaped(value).replace(
+  return value === null ? '-' : printable(escaped(value))
+}
+
+function printable(text: string): string {
+  return text.replace(
     /[\x00-\x1f\x7f-\x9f]/g,
     (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`,
   )
