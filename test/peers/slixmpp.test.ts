@@ -28,11 +28,16 @@ describePeer('slixmpp', 'slixmpp against gatehouse', () => {
   const item = (jid: string, subscription: string) => (event: PythonEvent) =>
     event['jid'] === jid && event['subscription'] === subscription
 
-  test.each(['SCRAM-SHA-256', 'SCRAM-SHA-1', 'PLAIN'])('logs in over STARTTLS with %s', async (mechanism) => {
-    const client = connect('carol@localhost/test', '--mechanism', mechanism)
-    expect(await client.event('session')).toMatchObject({ jid: 'carol@localhost/test', mechanism })
-    await client.stop()
-  })
+  // slixmpp can bind to the channel, so it may not use the names without -PLUS where both are offered (RFC 5802 §6). It knows
+  // tls-unique only.
+  test.each(['SCRAM-SHA-256-PLUS', 'SCRAM-SHA-1-PLUS', 'PLAIN'])(
+    'logs in over STARTTLS with %s',
+    async (mechanism) => {
+      const client = connect('carol@localhost/test', '--mechanism', mechanism)
+      expect(await client.event('session')).toMatchObject({ jid: 'carol@localhost/test', mechanism })
+      await client.stop()
+    },
+  )
 
   test('two accounts become contacts, talk, and find what was said while they were away', async () => {
     const alice = connect('alice@localhost/phone')
