@@ -7,6 +7,7 @@ const programs = {
   gatehouse: 'server-core/main.ts',
   gatehousectl: 'ctl/main.ts',
   'gatehouse-extauth-main': 'auth-script/main.ts',
+  'hash-worker': 'server-core/accounts/formats/hashing/worker.ts',
 }
 
 await rm('dist', { recursive: true, force: true })
