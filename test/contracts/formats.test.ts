@@ -45,9 +45,9 @@ describe.each(formats.map((format) => [format.name, format] as const))('%s', (na
   })
 
   test('gives up when nobody waits any more', async () => {
-    const value = right[0]?.value ?? ''
+    const value = right[0]?.value
     const late = AbortSignal.abort(new Error('too late'))
-    if (name === 'plain') return
+    if (name === 'plain' || value === undefined) return
     await expect(verifyCredential({ format: name, value }, Buffer.from('x'), late)).rejects.toThrow(
       'too late',
     )
