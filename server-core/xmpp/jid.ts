@@ -1,5 +1,6 @@
 /** Addresses of XMPP: user@host/resource (RFC 7622, prepared as RFC 6122 says). */
 import { isIPv6 } from 'node:net'
+import { decodePunycode, encodePunycode } from './punycode.ts'
 import { nameprep, nodeprep, resourceprep } from './stringprep.ts'
 
 /** RFC 7622 §3.1: no part may be longer, in bytes of UTF-8. */
@@ -121,16 +122,47 @@ export function prepareResource(text: string): string | undefined {
   return checked(resourceprep(text))
 }
 
-/** The domain part as it is kept and compared: a name, an IPv4 address, or an IPv6 address in brackets. */
+/**
+ * The domain part as it is kept and compared: a name without its last dot and in Unicode, whichever way it came (RFC 7622 §3.2), an
+ * IPv4 address, or an IPv6 address in brackets.
+ */
 export function prepareHost(text: string): string | undefined {
-  if (text.startsWith('['))
-    return isIPv6(text.slice(1, -1)) && text.endsWith(']') ? text.toLowerCase() : undefined
-  const prepared = nameprep(text)?.replaceAll('\u3002', '.')
-  if (prepared === undefined) return undefined
-  const name = prepared.endsWith('.') ? prepared.slice(0, -1) : prepared
-  return /^[a-z0-9_\-\u0080-\u{10ffff}]+(\.[a-z0-9_\-\u0080-\u{10ffff}]+)*$/u.test(name)
-    ? checked(name)
-    : undefined
+  if (/^[a-z0-9_.-]*$/.test(text) && !text.includes('xn--')) return checkedHost(text)
+  if (text.startsWith('[')) {
+    return text.endsWith(']') && isIPv6(text.slice(1, -1)) && !text.includes('%')
+      ? text.toLowerCase()
+      : undefined
+  }
+  // Also the dots of East Asian writing (RFC 3490 §3.1).
+  const labels = text.split(/[.\u3002\uff0e\uff61]/).map(prepareLabel)
+  return labels.includes(undefined) ? undefined : checkedHost(labels.join('.'))
+}
+
+function prepareLabel(label: string): string | undefined {
+  const prepared = nameprep(label)
+  if (prepared === undefined || !prepared.startsWith('xn--')) return prepared
+  return isAscii(prepared) ? (unicodeLabel(prepared) ?? prepared) : undefined
+}
+
+/** What a label in Punycode stands for, if that is what the label would be made from. */
+function unicodeLabel(label: string): string | undefined {
+  // DNS knows no longer ones.
+  const decoded = label.length > 63 ? undefined : decodePunycode(label.slice(4))
+  if (decoded === undefined || isAscii(decoded) || decoded.startsWith('xn--')) return undefined
+  return nameprep(decoded) === decoded && `xn--${encodePunycode(decoded)}` === label ? decoded : undefined
+}
+
+function isAscii(text: string): boolean {
+  return /^[\0-\x7f]*$/.test(text)
+}
+
+/** Letters, digits, hyphens, and `_`, which no host of the Internet has but many an internal one. No dot of any kind in a label. */
+const hostName =
+  /^[a-z0-9_\-\u0080-\u3001\u3003-\u{10ffff}]+(?:\.[a-z0-9_\-\u0080-\u3001\u3003-\u{10ffff}]+)*$/u
+
+function checkedHost(text: string): string | undefined {
+  const name = text.endsWith('.') ? text.slice(0, -1) : text
+  return hostName.test(name) ? checked(name) : undefined
 }
 
 function checked(part: string | undefined): string | undefined {
