@@ -1,0 +1,118 @@
+/** What a peer may send wrong: each costs him his stream, with the right error, and nobody else anything. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { TestClient } from '../harness/client.ts'
+import { root } from '../harness/paths.ts'
+import { type Server, startServer } from '../harness/server.ts'
+import { child } from '../harness/stanza.ts'
+import { Bystanders, linesOf } from './bystanders.ts'
+
+type Stage = 'connected' | 'clear' | 'secure' | 'authenticated-closed' | 'authenticated' | 'bound'
+type Part = string | { readonly hex: string } | { readonly repeat: string; readonly times: number }
+
+interface Case {
+  readonly name: string
+  readonly stage: Stage
+  readonly send: readonly Part[]
+  /** Several: the specification leaves the choice. */
+  readonly error: string | readonly string[]
+  readonly extra?: string
+}
+
+const folder = `${root}/fixtures/stanzas/stream-errors`
+const files = readdirSync(folder).map((name) => ({
+  topic: name.replace('.json', ''),
+  ...(JSON.parse(readFileSync(`${folder}/${name}`, 'utf8')) as { about: string; cases: readonly Case[] }),
+}))
+
+/** The harness's listeners share these: see fixtures/stanzas/stream-errors/limits.json. */
+const limits = {
+  pre_auth_max_stanza_size: 1_000,
+  pre_auth_max_stanza_elements: 8,
+  pre_auth_max_stanza_depth: 4,
+  max_stanza_size: 10_000,
+  max_stanza_elements: 16,
+  max_stanza_depth: 8,
+  max_attributes: 8,
+  max_name_bytes: 40,
+}
+
+let server: Server
+let bystanders: Bystanders
+
+beforeAll(async () => {
+  server = await startServer({
+    listener: limits,
+    config: { hosts: ['localhost', 'other.example'], auth_attempts: 3 },
+  })
+  await server.must('register_identified', 'mallory', 'localhost', 'pw')
+  bystanders = await Bystanders.join(server)
+})
+afterEach(() => bystanders.talk())
+afterAll(async () => {
+  const broken = linesOf(server, 'a session failed')
+  expect(await server.stop()).toBe(0)
+  expect(broken).toEqual([])
+})
+
+const plainAuth = Buffer.from('\0mallory\0pw').toString('base64')
+
+async function at(stage: Stage): Promise<TestClient> {
+  const client = await TestClient.connect({ port: server.port })
+  if (stage === 'connected') return client
+  await client.open()
+  if (stage === 'clear') return client
+  await client.startTls()
+  if (stage === 'secure') return client
+  if (stage === 'authenticated-closed') {
+    client.send(`<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>${plainAuth}</auth>`)
+    await client.waitFor('success')
+    client.restart()
+    return client
+  }
+  await client.authenticate('mallory', 'pw', 'PLAIN')
+  if (stage === 'authenticated') return client
+  await client.bind()
+  return client
+}
+
+function bytes(parts: readonly Part[]): Buffer {
+  return Buffer.concat(
+    parts.map((part) => {
+      if (typeof part === 'string') return Buffer.from(part)
+      return 'hex' in part ? Buffer.from(part.hex, 'hex') : Buffer.from(part.repeat.repeat(part.times))
+    }),
+  )
+}
+
+for (const { topic, about, cases } of files) {
+  describe(`${topic}: ${about.replace(/[.:].*/, '')}`, () => {
+    for (const one of cases) {
+      for (const how of ['whole', 'in pieces'] as const) {
+        it(`${one.name}, ${one.stage}, ${how}`, async () => {
+          const client = await at(one.stage)
+          const data = bytes(one.send)
+          if (how === 'whole') client.send(data)
+          else {
+            // every border falls somewhere, also within a character
+            for (let i = 0; i < data.length; i += data.length > 300 ? 97 : 1) {
+              client.send(data.subarray(i, i + (data.length > 300 ? 97 : 1)))
+              await new Promise((resolve) => setImmediate(resolve))
+            }
+          }
+          const error = await client.waitFor(({ xmlns }) => xmlns === 'http://etherx.jabber.org/streams')
+          expect([one.error].flat()).toContain(error.children[0]?.name)
+          expect(error.children[0]?.xmlns).toBe('urn:ietf:params:xml:ns:xmpp-streams')
+          expect(child(error, one.extra ?? 'none', 'urn:xmpp:errors') !== undefined).toBe(
+            one.extra !== undefined,
+          )
+          expect(client.header).toMatchObject({ from: 'localhost', version: '1.0' })
+          expect(client.header['id']).toBeTruthy()
+          await client.closed()
+          expect(client.transcript().match(/^<- .*<\/stream:stream>$/gm)).toHaveLength(1)
+          expect(client.inbox).toEqual([])
+        })
+      }
+    }
+  })
+}
