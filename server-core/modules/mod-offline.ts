@@ -27,8 +27,8 @@ export const modOffline = defineModule({
   name: 'mod_offline',
   doc: 'Keeps messages for those who are not connected (XEP-0160)',
   options: {
-    max_messages: count(1).default(5_000).describe('messages kept for one account'),
-    max_bytes: size({ min: 1_024 }).default(20_971_520).describe('bytes kept for one account'),
+    max_offline: count(1).default(5_000).describe('messages kept for one account'),
+    max_offline_bytes: size({ min: 1_024 }).default(20_971_520).describe('bytes kept for one account'),
     max_age: duration({ min: 1_000, infinity: true })
       .default(Number.POSITIVE_INFINITY)
       .describe('how long a message is kept at most'),
@@ -36,8 +36,8 @@ export const modOffline = defineModule({
 
   start(host, options) {
     const offline = new Offline(host, {
-      messages: options.max_messages,
-      bytes: options.max_bytes,
+      messages: options.max_offline,
+      bytes: options.max_offline_bytes,
       age: options.max_age,
     })
     host.provide('offline', offline)

@@ -11,7 +11,7 @@ let romeo: string
 const juliet = `juliet@${elsewhere}/chamber`
 
 beforeAll(async () => {
-  host = await startHost([modOffline], { mod_offline: { max_messages: 3, max_bytes: 2_048 } })
+  host = await startHost([modOffline], { mod_offline: { max_offline: 3, max_offline_bytes: 2_048 } })
 })
 afterAll(() => host.stop())
 beforeEach(() => {
