@@ -49,12 +49,18 @@ export function openPrompts(input: NodeJS.ReadStream, output: OutputStream): Pro
       })
     },
     async secret(argument) {
-      const first = await answer<string>({ type: 'password', message: label(argument), mask: false })
+      const first = await answer<string>({
+        type: 'password',
+        message: `${argument.name}:`,
+        mask: false,
+        toggleMask: false,
+      })
       if (argument.isNew !== true) return first
       const second = await answer<string>({
         type: 'password',
         message: `${argument.name} again:`,
         mask: false,
+        toggleMask: false,
       })
       if (first === second) return first
       output.write('They differ; once more.\n')
