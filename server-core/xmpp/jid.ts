@@ -52,7 +52,7 @@ export class Jid {
  * The addresses seen last by the text they were seen as, in two generations: when the young one is full it becomes the old
  * one, and what was in the old one and has not been used since is forgotten.
  */
-const generationSize = 8192
+const generationSize = 16_384
 /** Longer texts are not kept, so that nobody fills the memory with them. */
 const maxKeptLength = 256
 let young = new Map<string, Jid>()
@@ -81,8 +81,12 @@ export function parseJid(text: string): Jid | undefined {
   if (known !== undefined) return known
   if (text.length > 3 * maxPartBytes + 2) return undefined
   const own = copy(text)
-  const jid = parse(own)
-  if (jid !== undefined) keep(own, jid)
+  const parsed = parse(own)
+  if (parsed === undefined) return undefined
+  const isPrepared = parsed.text === own
+  const jid = isPrepared ? parsed : (recall(parsed.text) ?? parsed)
+  keep(own, jid)
+  if (jid === parsed && !isPrepared) keep(jid.text, jid)
   return jid
 }
 
@@ -96,20 +100,16 @@ function parse(text: string): Jid | undefined {
   const user = at < 0 ? '' : prepareUser(bare.slice(0, at))
   if (user === undefined) return undefined
   const resource = slash < 0 ? '' : prepareResource(text.slice(slash + 1))
-  if (resource === undefined) return undefined
-  return makeJid(user, host, resource)
+  return resource === undefined ? undefined : new Jid(user, host, resource)
 }
 
 /** The address with these parts, which are prepared already; '' is an absent part. */
 export function makeJid(user: string, host: string, resource = ''): Jid {
-  const bare = user === '' ? host : `${user}@${host}`
-  const text = resource === '' ? bare : `${bare}/${resource}`
-  const known = recall(text)
-  // Not what is kept under that text but is written differently.
-  if (known !== undefined && known.text === text) return known
-  const jid = new Jid(user, host, resource)
-  keep(text, jid)
-  return jid
+  const made = new Jid(user, host, resource)
+  const known = recall(made.text)
+  if (known !== undefined) return known
+  keep(made.text, made)
+  return made
 }
 
 /** The user part as it is kept and compared; undefined when it cannot be one. */
@@ -140,7 +140,9 @@ export function prepareHost(text: string): string | undefined {
 
 function prepareLabel(label: string): string | undefined {
   const prepared = nameprep(label)
-  if (prepared === undefined || !prepared.startsWith('xn--')) return prepared
+  // Some characters become a dot, but none that divides labels.
+  if (prepared === undefined || prepared.includes('.')) return undefined
+  if (!prepared.startsWith('xn--')) return prepared
   return isAscii(prepared) ? (unicodeLabel(prepared) ?? prepared) : undefined
 }
 
