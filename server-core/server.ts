@@ -10,6 +10,7 @@ import { startControl } from './admin/control-socket.ts'
 import { C2s } from './c2s/c2s.ts'
 import type { C2sServer } from './c2s/c2s-server.ts'
 import { watchIdle } from './c2s/idle.ts'
+import { ResumableSessions } from './c2s/stream-management.ts'
 import { type Config, hostConfig } from './config/schema.ts'
 import { openDataFolder } from './data-folder.ts'
 import { IqHandlers } from './extend/gen-iq-handler.ts'
@@ -185,6 +186,7 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
       connectionsPerAddress: config.connections_per_address,
       failedLoginsPerMinute: config.failed_logins_per_minute,
     }),
+    resumable: new ResumableSessions(),
     log,
   }
   parts.add(watchIdle(sessions, config))

@@ -9,6 +9,8 @@ import type { AddressLimits } from '../net/address-limits.ts'
 import type { Router } from '../routing/router.ts'
 import type { SessionManager } from '../routing/session-manager.ts'
 
+import type { ResumableSessions } from './stream-management.ts'
+
 export interface C2sHost {
   readonly name: string
   readonly authenticator: Authenticator
@@ -29,5 +31,6 @@ export interface C2sServer {
   readonly sessions: SessionManager
   readonly hooks: HookRegistry
   readonly limits: AddressLimits
+  readonly resumable: ResumableSessions
   readonly log: Logger
 }

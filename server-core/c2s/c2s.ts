@@ -31,6 +31,7 @@ import {
   waitForSession,
   waitForStream,
 } from './states.ts'
+import { afterTheEnd, handleStreamManagement, type StreamManagement } from './stream-management.ts'
 
 /** What reaches a session from the rest of the server. */
 type Letter =
@@ -47,9 +48,9 @@ export class C2s implements Session {
   readonly info: SessionInfo
   readonly server: C2sServer
   readonly listener: C2sListener
-  readonly connection: Connection
-  readonly receiver: Receiver
-  readonly stream: StreamIn
+  connection: Connection
+  receiver: Receiver
+  stream: StreamIn
   readonly login: Login
   readonly own: Presence
   state: C2sState = waitForStream
@@ -60,11 +61,13 @@ export class C2s implements Session {
   /** Authenticated; '' before. */
   user = ''
   interested = false
+  /** Once the client has enabled it (XEP-0198). */
+  management: StreamManagement | undefined
   readonly #mailbox: Mailbox<Letter>
   /** Resolves when the connection is closed and nothing of the session is left to do. */
   readonly over: Promise<void>
   #left: Promise<void> | undefined
-  #closed: () => void = () => undefined
+  #settleOver: () => void = () => undefined
   #pinged = 0
   #jid: Jid | undefined
   #stateTimer: NodeJS.Timeout | undefined
@@ -80,8 +83,8 @@ export class C2s implements Session {
     this.server = server
     this.listener = listener
     this.connection = connection
-    this.over = new Promise<void>((closed) => {
-      this.#closed = closed
+    this.over = new Promise<void>((settle) => {
+      this.#settleOver = settle
     })
       .then(() => this.#left)
       .then(() => onOver(this))
@@ -106,12 +109,17 @@ export class C2s implements Session {
       () => this.fail(new StreamError('resource-constraint', 'too much is waiting for this session')),
     )
     this.#mailbox.hold()
+    const current = (): Connection => this.connection
     this.info = {
       get connection() {
-        return connection.secure ? 'c2s_tls' : 'c2s'
+        return current().secure ? 'c2s_tls' : 'c2s'
       },
-      ip: connection.remoteAddress,
-      port: connection.remotePort,
+      get ip() {
+        return current().remoteAddress
+      },
+      get port() {
+        return current().remotePort
+      },
       node: server.node,
       since: Date.now(),
     }
@@ -188,9 +196,11 @@ export class C2s implements Session {
     this.fail(error)
   }
 
+  /** Lost, unless the session was over before: a client that can resume has its time for that. */
   onClosed(reason: string | undefined): void {
-    this.end(reason ?? 'connection closed')
-    this.#closed()
+    if (this.state === sessionEstablished && this.management?.id) this.#detach(reason)
+    else this.end(reason ?? 'connection closed')
+    if (this.state === ended) this.#settleOver()
   }
 
   #handle(element: Element): void | Promise<void> {
@@ -199,11 +209,14 @@ export class C2s implements Session {
       case 'wait_for_sasl_response':
         return this.login.handle(element)
       case 'wait_for_bind':
-        return handleBind(this, element)
+        return element.ns === ns.sm ? handleStreamManagement(this, element) : handleBind(this, element)
       case 'session_established':
+        if (element.ns === ns.sm) return handleStreamManagement(this, element)
+        this.management?.count()
         return handleStanza(this, element)
       case 'wait_for_stream':
       case 'wait_for_session':
+      case 'resume':
       case 'ended':
         return undefined
     }
@@ -254,7 +267,7 @@ export class C2s implements Session {
     const { hooks } = this.server
     const { host } = this.jid
     if (!hooks.has('user_receive_packet', host) && !hooks.has('c2s_filter_send', host)) {
-      this.connection.write(elementToString(stanza.element))
+      this.#sendStanza(stanza.element, stanza)
       return
     }
     return this.#receiveHooked(stanza)
@@ -265,7 +278,14 @@ export class C2s implements Session {
     const passed = await hooks.fold('user_receive_packet', this.jid.host, stanza, { session: this })
     if (!passed) return
     const element = await hooks.fold('c2s_filter_send', this.jid.host, passed.element, { session: this })
-    if (element && this.state !== ended) this.stream.send(element)
+    if (element && this.state !== ended) this.#sendStanza(element, passed)
+  }
+
+  /** Everything that counts for stream management goes out here. */
+  #sendStanza(element: Element, stanza?: Stanza): void {
+    const text = elementToString(element)
+    if (this.management) this.management.send(text, stanza)
+    else this.connection.write(text)
   }
 
   #handleEvent(event: SessionEvent): void | Promise<void> {
@@ -316,12 +336,15 @@ export class C2s implements Session {
     if (this.state === ended) return
     this.state = state
     clearTimeout(this.#stateTimer)
+    const { config } = this.server
     if (state === sessionEstablished) {
       clearTimeout(this.#negotiationTimer)
       this.receiver.setLimits(limitsAfter(this.listener))
       this.#mailbox.release()
+    } else if (state.name === 'resume') {
+      this.#stateTimer = setTimeout(() => this.end('not resumed in time'), config.resume_timeout)
     } else {
-      this.#stateTimer = setTimeout(() => this.#timedOut(), this.server.config.state_timeout)
+      this.#stateTimer = setTimeout(() => this.#timedOut(), config.state_timeout)
     }
   }
 
@@ -379,7 +402,7 @@ export class C2s implements Session {
     this.#pinged = lastInput
     const { host } = this.jid
     const id = `ping-${lastInput.toString(36)}`
-    this.stream.send(
+    this.#sendStanza(
       el('iq', { type: 'get', id, from: host, to: this.jid.text }, el('ping', { xmlns: ns.ping })),
     )
   }
@@ -391,6 +414,62 @@ export class C2s implements Session {
     this.connection.destroy('the client does not answer')
   }
 
+  /** Whether the connection is lost and the session waits to be resumed. */
+  get detached(): boolean {
+    return this.state.name === 'resume'
+  }
+
+  /** The client wants its stanzas acknowledged. */
+  manage(management: StreamManagement): void {
+    this.management = management
+    if (management.id) this.server.resumable.add(management.id, this)
+  }
+
+  #detach(reason: string | undefined): void {
+    this.server.log.info({ jid: this.jid.text, reason }, 'connection lost, the session waits')
+    this.become({ name: 'resume' })
+  }
+
+  /** A new connection of the same client continues this session; it knows `h` of our stanzas. */
+  takeOver(fresh: C2s, h: number): void {
+    const { management } = this
+    if (!management) return
+    management.confirm(h)
+    this.receiver.detach()
+    if (!this.connection.closed) this.stream.fail(new StreamError('conflict', 'Resumed by new connection'))
+    const { connection, receiver, stream } = fresh
+    fresh.handOver()
+    this.connection = connection
+    this.receiver = receiver
+    this.stream = stream
+    this.lang = fresh.lang
+    receiver.continueWith(this)
+    stream.send(el('resumed', { xmlns: ns.sm, previd: management.id, h: String(management.handled) }))
+    clearTimeout(this.#stateTimer)
+    this.state = sessionEstablished
+    management.resend()
+    this.server.log.info({ jid: this.jid.text, address: this.info.ip }, 'session resumed')
+    void this.server.hooks.run('c2s_session_resumed', this.jid.host, { session: this })
+  }
+
+  /** Its connection serves another session from now on. */
+  handOver(): void {
+    this.state = ended
+    clearTimeout(this.#stateTimer)
+    clearTimeout(this.#negotiationTimer)
+    this.#settleOver()
+  }
+
+  /** Messages of the offline store have arrived: they need not be kept any more. */
+  async deliveredOffline(seqs: readonly number[]): Promise<void> {
+    try {
+      await this.host?.offline?.delivered(this.user, seqs)
+    } catch (err) {
+      // they stay, and come again with the next session: twice is better than never
+      this.server.log.warn({ err, jid: this.jid.text }, 'delivered offline messages could not be deleted')
+    }
+  }
+
   /** An error to the client about something that it sent. */
   sendError(element: Element, error: StanzaError): void {
     const { attributes } = element
@@ -399,7 +478,7 @@ export class C2s implements Session {
     if (this.#jid) {
       const reply = errorReply(new Stanza(this.#jid, this.#jid.bare, element), error)
       const to = attributes.find(([name]) => name === 'to')?.[1]
-      if (reply) this.stream.send(withAttributes(reply.element, { from: to }))
+      if (reply) this.#sendStanza(withAttributes(reply.element, { from: to }))
       return
     }
     const id = attributes.find(([name]) => name === 'id')?.[1]
@@ -416,7 +495,7 @@ export class C2s implements Session {
   /** Ends the session: unavailable presence, out of the registry, what still waits back to the router. */
   end(reason: string | undefined): void {
     if (this.state === ended) return
-    const wasEstablished = this.state === sessionEstablished
+    const wasEstablished = this.state === sessionEstablished || this.detached
     const wasBound = this.bound
     this.state = ended
     this.#endReason = reason
@@ -424,8 +503,9 @@ export class C2s implements Session {
     clearTimeout(this.#negotiationTimer)
     this.receiver.stop()
     this.login.abort()
-    if (!this.connection.closed) this.stream.close()
     if (wasBound) this.#left = this.#leave(wasEstablished)
+    if (this.connection.closed) this.#settleOver()
+    else this.stream.close()
   }
 
   async #leave(wasEstablished: boolean): Promise<void> {
@@ -435,6 +515,11 @@ export class C2s implements Session {
       await sessions.close(this)
       if (wasEstablished)
         await hooks.run('c2s_terminated', this.jid.host, { session: this, reason: this.#endReason ?? '' })
+      if (this.management?.id) this.server.resumable.remove(this.management.id, this)
+      for (const { stanza, at } of this.management?.takeUnacknowledged() ?? []) {
+        const again = afterTheEnd(this, stanza, at)
+        if (again) await this.server.router.route(again)
+      }
       for (const letter of this.#mailbox.empty()) {
         if ('stanza' in letter) this.#returnToRouter(letter.stanza)
         else if ('settled' in letter) letter.settled()

@@ -44,6 +44,7 @@ export async function streamFeatures(
   )
   if (authenticated) {
     list.push(el('bind', { xmlns: ns.bind }), el('session', { xmlns: ns.session }, el('optional')))
+    list.push(el('sm', { xmlns: ns.sm }))
   }
   const { name } = c2s.served
   return server.hooks.fold('c2s_stream_features', name, list, { host: name, authenticated })

@@ -9,12 +9,13 @@ const interval = 1_000
 /** Returns what ends it. */
 export function watchIdle(
   sessions: SessionManager,
-  config: Pick<Config, 'ping_interval' | 'ping_timeout'>,
+  config: Pick<Config, 'ack_timeout' | 'ping_interval' | 'ping_timeout'>,
 ): () => void {
   const timer = setInterval(() => {
     const now = Date.now()
     for (const session of sessions.all()) {
-      if (!(session instanceof C2s)) continue
+      if (!(session instanceof C2s) || session.detached) continue
+      if (session.management?.check(now, config.ack_timeout)) session.broken()
       const silent = now - session.receiver.lastInput
       if (silent >= config.ping_interval + config.ping_timeout) session.broken()
       else if (silent >= config.ping_interval) session.ping()

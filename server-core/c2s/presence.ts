@@ -120,11 +120,13 @@ export class Presence {
     })
     if (stored.length === 0) return
     for (const stanza of stored) this.#c2s.deliver(stanza)
+    // with stream management they are deleted when the client acknowledges them
+    if (this.#c2s.management) return
     await this.#c2s.settled()
     connection.flush()
     if (connection.closed) return
     const seqs = stored.map((stanza) => stanza.context?.offline).filter((seq) => seq !== undefined)
-    await this.#c2s.host?.offline?.delivered(user, seqs)
+    await this.#c2s.deliveredOffline(seqs)
   }
 
   async #requestsAndOwn(): Promise<void> {

@@ -1,4 +1,5 @@
 /** What a client sends once its session is open, step by step (server-behaviour: what a client sends). */
+import { goOn } from '../extend/hooks.ts'
 import { attr, type Element, el, localName, removeCdata, withAttributes } from '../xml/element.ts'
 import { StanzaError, StreamError } from '../xmpp/errors.ts'
 import { type Jid, parseJid } from '../xmpp/jid.ts'
@@ -58,23 +59,22 @@ function isSubscription(type: string | undefined): boolean {
   return type === 'subscribe' || type === 'subscribed' || type === 'unsubscribe' || type === 'unsubscribed'
 }
 
-async function hooked(c2s: C2s, stanza: Stanza, addressed: boolean): Promise<void> {
+function hooked(c2s: C2s, stanza: Stanza, addressed: boolean): void | Promise<void> {
   const { hooks } = c2s.server
   const { user, host } = c2s.jid
-  const verdict = await hooks.fold('privacy_check_packet', host, 'allow', {
-    user,
-    host,
-    stanza,
-    direction: 'out',
-  })
-  if (verdict === 'deny') {
-    throw new StanzaError('not-acceptable', 'you have blocked this contact', {
-      type: 'cancel',
-      extra: el('blocked', { xmlns: ns.blockingErrors }),
+  const asked = { user, host, stanza, direction: 'out' } as const
+  return goOn(hooks.fold('privacy_check_packet', host, 'allow', asked), (verdict) => {
+    if (verdict === 'unknown') throw new StanzaError('internal-server-error')
+    if (verdict === 'deny') {
+      throw new StanzaError('not-acceptable', 'you have blocked this contact', {
+        type: 'cancel',
+        extra: el('blocked', { xmlns: ns.blockingErrors }),
+      })
+    }
+    return goOn(hooks.fold('user_send_packet', host, stanza, { session: c2s }), (passed) => {
+      if (passed) return dispatch(c2s, passed, addressed)
     })
-  }
-  const passed = await hooks.fold('user_send_packet', host, stanza, { session: c2s })
-  if (passed) return dispatch(c2s, passed, addressed)
+  })
 }
 
 function dispatch(c2s: C2s, stanza: Stanza, addressed: boolean): void | Promise<void> {

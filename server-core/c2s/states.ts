@@ -10,6 +10,8 @@ export type C2sState =
   /** Bound; the session is being opened. */
   | { readonly name: 'wait_for_session' }
   | { readonly name: 'session_established' }
+  /** The connection is lost; the client may continue on another (XEP-0198 §5). */
+  | { readonly name: 'resume' }
   | { readonly name: 'ended' }
 
 export const waitForStream: C2sState = { name: 'wait_for_stream' }

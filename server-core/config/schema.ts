@@ -123,6 +123,14 @@ export const configSchema = z.strictObject({
   close_timeout: duration({ min: 100 }).default(5_000).describe("waiting for the peer's closing tag"),
   ping_interval: duration({ min: 1_000 }).default(300_000).describe('silence after which a client is asked'),
   ping_timeout: duration({ min: 1_000 }).default(60_000),
+  resume_timeout: duration({ min: 0 })
+    .default(300_000)
+    .describe('how long the session of a lost connection waits to be resumed; 0 = not at all'),
+  ack_timeout: duration({ min: 1_000 })
+    .default(60_000)
+    .describe('a client that owes an acknowledgement so long is gone'),
+  max_unacked: count(100).default(5_000).describe('stanzas that a client may leave unacknowledged'),
+  max_unacked_bytes: size({ min: 65_536 }).default(4_194_304),
   max_output_bytes: size({ min: 65_536 }).default(4_194_304).describe('waiting for one client'),
   max_mailbox: count(10).default(10_000).describe('stanzas waiting for one session'),
   max_mailbox_bytes: size({ min: 65_536 }).default(8_388_608),

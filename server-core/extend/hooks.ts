@@ -40,13 +40,15 @@ export interface Hooks {
   sm_register_connection_hook: { acc: undefined; info: { sid: string; jid: Jid; info: SessionInfo } }
   sm_remove_connection_hook: { acc: undefined; info: { sid: string; jid: Jid; info: SessionInfo } }
   c2s_session_opened: { acc: undefined; info: { session: Session } }
+  c2s_session_resumed: { acc: undefined; info: { session: Session } }
   c2s_terminated: { acc: undefined; info: { session: Session; reason: string } }
   // stanzas of a session
   user_send_packet: { acc: Stanza | null; info: { session: Session } }
   user_receive_packet: { acc: Stanza | null; info: { session: Session } }
   c2s_filter_send: { acc: Element | null; info: { session: Session } }
+  /** `unknown`: it could not be found out now; the stanza does not pass, and its sender may try again. */
   privacy_check_packet: {
-    acc: 'allow' | 'deny'
+    acc: 'allow' | 'deny' | 'unknown'
     info: { user: string; host: string; stanza: Stanza; direction: 'in' | 'out' }
   }
   // presence
@@ -132,6 +134,11 @@ export function stop(): Stop
 export function stop<T>(value: T): Stop<T>
 export function stop<T>(value?: T): Stop<T | undefined> {
   return new Stop(value)
+}
+
+/** Goes on with what a hook gave: at once, unless the hook waits. */
+export function goOn<T, R>(given: T | Promise<T>, next: (value: T) => R | Promise<R>): R | Promise<R> {
+  return given instanceof Promise ? given.then(next) : next(given)
 }
 
 export type HookHandler<N extends HookName> = (

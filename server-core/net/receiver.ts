@@ -24,7 +24,7 @@ export class Receiver implements ConnectionHandler {
   /** When bytes last came: Unix time in milliseconds. */
   lastInput = Date.now()
   readonly #connection: Connection
-  readonly #logic: StreamLogic
+  #logic: StreamLogic
   readonly #shaper: Shaper | undefined
   readonly #xml: XmlStream
   /** Chunks that came while the logic was busy. */
@@ -117,9 +117,28 @@ export class Receiver implements ConnectionHandler {
     this.#xml.reset()
   }
 
+  /** What comes from now on is for another logic: a session that was resumed here. */
+  continueWith(logic: StreamLogic): void {
+    this.#logic = logic
+  }
+
+  /** Nothing is read any more, and nobody is told anything. */
+  detach(): void {
+    this.stop()
+    this.#logic = nobody
+  }
+
   /** Nothing is read any more. */
   stop(): void {
     this.#ended = true
     this.#waiting.length = 0
   }
+}
+
+const nobody: StreamLogic = {
+  onStreamStart: () => undefined,
+  onElement: () => undefined,
+  onStreamEnd: () => undefined,
+  onStreamError: () => undefined,
+  onClosed: () => undefined,
 }

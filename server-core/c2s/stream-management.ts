@@ -1,0 +1,252 @@
+/**
+ * Stream management (XEP-0198): what was sent to the client and not yet acknowledged, so that nothing is lost when a
+ * connection is. The session itself (c2s.ts) writes every stanza through here once the client has asked for it.
+ */
+import { randomBytes } from 'node:crypto'
+import { appendSubtags, attr, type Element, el, getChild } from '../xml/element.ts'
+import { StanzaError, StreamError } from '../xmpp/errors.ts'
+import { ns } from '../xmpp/namespaces.ts'
+import { errorReply, type Stanza } from '../xmpp/stanza.ts'
+import type { C2s } from './c2s.ts'
+
+/** Counters wrap here (XEP-0198 §4). */
+const wrap = 2 ** 32
+/** The client is asked after so many stanzas, or so long after the last, in milliseconds. */
+const askAfterStanzas = 20
+const askAfterTime = 2_000
+
+interface Unacknowledged {
+  readonly text: string
+  /** Undefined for what the session itself said: nobody else needs it. */
+  readonly stanza: Stanza | undefined
+  readonly at: number
+}
+
+export class StreamManagement {
+  /** What a client names to resume; '' when it did not ask for that. */
+  readonly id: string
+  readonly #c2s: C2s
+  /** Stanzas of the client that were handled. */
+  #handled = 0
+  /** Stanzas that the client has acknowledged. */
+  #acknowledged = 0
+  #queue: Unacknowledged[] = []
+  #bytes = 0
+  #sinceAsked = 0
+  #askedAt: number | undefined
+  #lastSent = 0
+
+  constructor(c2s: C2s, resumable: boolean) {
+    this.#c2s = c2s
+    this.id = resumable ? randomBytes(16).toString('hex') : ''
+  }
+
+  get handled(): number {
+    return this.#handled
+  }
+
+  /** A stanza of the client's has been taken. */
+  count(): void {
+    this.#handled = (this.#handled + 1) % wrap
+  }
+
+  /** Writes a stanza and keeps it; while no connection is there it is only kept. */
+  send(text: string, stanza: Stanza | undefined): void {
+    const now = Date.now()
+    this.#queue.push({ text, stanza, at: now })
+    this.#bytes += text.length
+    this.#lastSent = now
+    const { config } = this.#c2s.server
+    if (this.#queue.length > config.max_unacked || this.#bytes > config.max_unacked_bytes) {
+      this.#c2s.fail(new StreamError('policy-violation', 'too many stanzas are not acknowledged'))
+      return
+    }
+    if (this.#c2s.detached) return
+    this.#c2s.connection.write(text)
+    if (++this.#sinceAsked >= askAfterStanzas) this.#ask(now)
+  }
+
+  #ask(now: number): void {
+    this.#sinceAsked = 0
+    this.#askedAt ??= now
+    this.#c2s.stream.send(el('r', { xmlns: ns.sm }))
+  }
+
+  /** Looked at every second: asks after a pause; true when an answer is overdue. */
+  check(now: number, ackTimeout: number): boolean {
+    if (this.#askedAt !== undefined) return now - this.#askedAt > ackTimeout
+    if (this.#queue.length > 0 && now - this.#lastSent >= askAfterTime) this.#ask(now)
+    return false
+  }
+
+  /** `<a h='…'/>`: that much has arrived (XEP-0198 §4). */
+  acknowledge(element: Element): void {
+    this.#askedAt = undefined
+    this.confirm(readCounter(element))
+  }
+
+  /** Drops what the client has; what came from the offline store is deleted there. */
+  confirm(h: number): void {
+    const count = (h - this.#acknowledged + wrap) % wrap
+    if (count > this.#queue.length) {
+      const sent = (this.#acknowledged + this.#queue.length) % wrap
+      throw new StreamError('undefined-condition', 'more was acknowledged than was sent', {
+        extra: el('handled-count-too-high', { xmlns: ns.sm, h: String(h), 'send-count': String(sent) }),
+      })
+    }
+    if (count === 0) return
+    const confirmed = this.#queue.splice(0, count)
+    this.#acknowledged = h
+    const seqs: number[] = []
+    for (const { text, stanza } of confirmed) {
+      this.#bytes -= text.length
+      if (stanza?.context?.offline !== undefined) seqs.push(stanza.context.offline)
+    }
+    if (seqs.length > 0) void this.#c2s.deliveredOffline(seqs)
+  }
+
+  /** Everything that the client does not have, again, on its new connection. */
+  resend(): void {
+    this.#askedAt = undefined
+    this.#sinceAsked = 0
+    for (const { text } of this.#queue) this.#c2s.connection.write(text)
+    if (this.#queue.length > 0) this.#ask(Date.now())
+  }
+
+  /** Takes out what the client never acknowledged, for when the session is over. */
+  takeUnacknowledged(): readonly { readonly stanza: Stanza; readonly at: number }[] {
+    const rest = this.#queue
+    this.#queue = []
+    this.#bytes = 0
+    return rest.flatMap(({ stanza, at }) => (stanza ? [{ stanza, at }] : []))
+  }
+}
+
+function readCounter(element: Element): number {
+  const h = attr(element, 'h') ?? ''
+  if (!/^\d{1,10}$/.test(h) || Number(h) >= wrap) throw new StreamError('bad-format', 'h is no counter')
+  return Number(h)
+}
+
+/** What a logged-in client says about it. */
+export function handleStreamManagement(c2s: C2s, element: Element): void | Promise<void> {
+  const { management } = c2s
+  switch (element.name) {
+    case 'enable':
+      return enable(c2s, element)
+    case 'resume':
+      return resume(c2s, element)
+    case 'r':
+      if (!management) break
+      c2s.stream.send(el('a', { xmlns: ns.sm, h: String(management.handled) }))
+      return
+    case 'a':
+      if (!management) break
+      return management.acknowledge(element)
+    default:
+  }
+  throw new StreamError('unsupported-stanza-type')
+}
+
+function enable(c2s: C2s, element: Element): void {
+  if (!c2s.bound) {
+    c2s.stream.send(failed('unexpected-request'))
+    return
+  }
+  if (c2s.management) throw new StreamError('policy-violation', 'stream management is enabled already')
+  const wanted = attr(element, 'resume')
+  const timeout = c2s.server.config.resume_timeout
+  const resumable = (wanted === 'true' || wanted === '1') && timeout > 0
+  const management = new StreamManagement(c2s, resumable)
+  const max = resumable ? String(Math.round(timeout / 1_000)) : undefined
+  c2s.stream.send(
+    el('enabled', {
+      xmlns: ns.sm,
+      id: resumable ? management.id : undefined,
+      resume: resumable ? 'true' : undefined,
+      max,
+    }),
+  )
+  c2s.manage(management)
+}
+
+/** The session of a lost connection goes on here (XEP-0198 §5). */
+function resume(c2s: C2s, element: Element): void {
+  if (c2s.bound) throw new StreamError('policy-violation', 'a resource is bound already')
+  const id = attr(element, 'previd') ?? ''
+  const before = c2s.server.resumable.find(id)
+  if (before?.user !== c2s.user || before.served.name !== c2s.served.name) {
+    c2s.stream.send(
+      failed('item-not-found', c2s.server.resumable.handledBefore(id, c2s.user, c2s.served.name)),
+    )
+    return
+  }
+  before.takeOver(c2s, readCounter(element))
+}
+
+function failed(condition: string, h?: number): Element {
+  return el('failed', { xmlns: ns.sm, h: h?.toString() }, el(condition, { xmlns: ns.stanzas }))
+}
+
+/** How long it is remembered how far an ended session had got, in milliseconds. */
+const rememberHandled = 3_600_000
+const maxRemembered = 10_000
+
+/** Sessions that can be resumed, by id, and how far those had got that no longer can. */
+export class ResumableSessions {
+  readonly #sessions = new Map<string, C2s>()
+  readonly #over = new Map<
+    string,
+    { readonly account: string; readonly handled: number; readonly at: number }
+  >()
+
+  add(id: string, session: C2s): void {
+    this.#sessions.set(id, session)
+  }
+
+  remove(id: string, session: C2s): void {
+    if (!this.#sessions.delete(id) || !session.management) return
+    const account = session.jid.bareText
+    this.#over.set(id, { account, handled: session.management.handled, at: Date.now() })
+    if (this.#over.size > maxRemembered)
+      for (const oldest of this.#over.keys()) if (this.#over.delete(oldest)) break
+  }
+
+  find(id: string): C2s | undefined {
+    return this.#sessions.get(id)
+  }
+
+  /** Of an ended session of that account. */
+  handledBefore(id: string, user: string, host: string): number | undefined {
+    const entry = this.#over.get(id)
+    if (!entry || entry.account !== `${user}@${host}` || Date.now() - entry.at > rememberHandled)
+      return undefined
+    return entry.handled
+  }
+}
+
+/**
+ * What becomes of a stanza that the client never acknowledged, when its session is over: normal and chat messages go on to
+ * where the account is, with the time that they came; requests are refused; the rest is dropped.
+ */
+export function afterTheEnd(c2s: C2s, stanza: Stanza, at: number): Stanza | undefined {
+  const { jid, server } = c2s
+  if (stanza.kind === 'iq') return errorReply(stanza, new StanzaError('service-unavailable'))
+  if (stanza.kind !== 'message') return undefined
+  if (stanza.type === 'groupchat') return errorReply(stanza, new StanzaError('recipient-unavailable'))
+  if (stanza.type === 'error' || stanza.type === 'headline') return undefined
+  if (stanza.context?.copied || stanza.context?.forwarded) return undefined
+  // from the offline store: it is still there
+  if (stanza.context?.offline !== undefined) return undefined
+  const others = server.sessions.ofUser(jid.user, jid.host).filter((other) => (other.priority ?? -1) >= 0)
+  // a message to the account went to its other resources as well
+  if (stanza.to.isBare && others.length > 0) return undefined
+  const back = server.sessions.find(jid)
+  const delayed = getChild(stanza.element, 'delay', ns.delay)
+    ? stanza.element
+    : appendSubtags(stanza.element, [
+        el('delay', { xmlns: ns.delay, from: jid.host, stamp: new Date(at).toISOString() }),
+      ])
+  const again = stanza.withElement(delayed).withContext({ resent: true, rerouted: true })
+  return back ? again.withTo(jid) : again.withTo(jid.bare)
+}
