@@ -3,6 +3,7 @@
  * cannot find out is not a "no": if a later one says yes it is yes, else the whole chain could not find out. What changes
  * something stops at the first backend that is out, as the account might be that one's.
  */
+import { setMaxListeners } from 'node:events'
 import { type ScramHash, type ScramKeys, scramHashes } from '../accounts/formats/scram.ts'
 import type { Logger } from '../log.ts'
 import { type AuthBackend, BackendUnavailable, type Verdict } from './backend.ts'
@@ -218,3 +219,4 @@ export class Authenticator {
 }
 
 const never = new AbortController().signal
+setMaxListeners(0, never)

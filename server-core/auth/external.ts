@@ -1,0 +1,62 @@
+/** Authentication by an external program, over the protocol of ejabberd's external authentication. */
+import { type Operation, RequestRefused } from '../extauth/packets.ts'
+import type { ExtauthPool } from '../extauth/pool.ts'
+import type { AuthBackend, Verdict } from './backend.ts'
+
+export class ExternalBackend implements AuthBackend {
+  readonly #pool: ExtauthPool
+
+  constructor(pool: ExtauthPool) {
+    this.#pool = pool
+  }
+
+  /** The protocol cannot tell an unknown user from a wrong password: both are 'wrong'. */
+  async checkPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
+    // An empty password is nobody's; ejabberd does not ask either.
+    const isRight = password.length > 0 && (await this.#ask('auth', user, host, password, signal))
+    return isRight ? { ok: true } : { ok: false, reason: 'wrong' }
+  }
+
+  async accountExists(user: string, host: string, signal: AbortSignal): Promise<boolean> {
+    return (await this.#ask('isuser', user, host, undefined, signal)) === true
+  }
+
+  async setPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
+    if (!(await this.accountExists(user, host, signal))) return { ok: false, reason: 'unknown' }
+    return done(await this.#ask('setpass', user, host, password, signal))
+  }
+
+  async register(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
+    if (await this.accountExists(user, host, signal)) return { ok: false, reason: 'exists' }
+    return done(await this.#ask('tryregister', user, host, password, signal))
+  }
+
+  async remove(user: string, host: string, signal: AbortSignal): Promise<Verdict> {
+    if (!(await this.accountExists(user, host, signal))) return { ok: false, reason: 'unknown' }
+    return done(await this.#ask('removeuser', user, host, undefined, signal))
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.close()
+  }
+
+  /** Undefined when the fields cannot be sent. */
+  async #ask(
+    op: Operation,
+    user: string,
+    host: string,
+    password: Buffer | undefined,
+    signal: AbortSignal,
+  ): Promise<boolean | undefined> {
+    try {
+      return await this.#pool.call({ op, user, host, password }, signal)
+    } catch (error) {
+      if (error instanceof RequestRefused) return undefined
+      throw error
+    }
+  }
+}
+
+function done(isDone: boolean | undefined): Verdict {
+  return isDone ? { ok: true } : { ok: false, reason: 'refused' }
+}
