@@ -17,6 +17,7 @@ import { type Bench, type BenchOptions, figure, type Table } from './table.ts'
 
 const password = 'secret'
 const chatUsers = 200
+const idleUsers = 1_000
 
 interface Subject {
   readonly name: string
@@ -65,7 +66,8 @@ async function compile(): Promise<Load> {
 
 async function startGatehouse(users: number): Promise<Subject> {
   const server = await startServer({
-    config: { auth_password_format: 'plain', loglevel: 'warning' },
+    quiet: true,
+    config: { auth_password_format: 'plain' },
     listener: { allow_unencrypted_plain_auth: true, starttls_required: false, backlog: 2_048 },
   })
   const socket = connect(server.socket)
@@ -116,12 +118,13 @@ interface Measure {
   readonly args: readonly string[]
 }
 
-async function table(
+/** The rows of one way of connecting, on servers that were started for them. */
+async function rowsOf(
+  tls: boolean,
   load: Load,
   subjects: readonly Subject[],
   options: BenchOptions,
-  idleUsers: number,
-): Promise<Table> {
+): Promise<Pick<Table, 'rows' | 'notes'>> {
   const seconds = String(options.quick ? 2 : 6)
   const talk = ['--users', String(chatUsers), '--seconds', seconds]
   const measures: Measure[] = [
@@ -146,49 +149,41 @@ async function table(
       args: [...talk, '--inflight', '8'],
     },
   ]
-  const rows: string[][] = []
+  const how = tls ? 'TLS' : 'plain'
   const notes: string[] = []
-  for (const tls of load.tls ? [false, true] : [false]) {
-    const how = tls ? 'TLS' : 'plain'
-    // Memory grows by sessions only once in the life of a process: measured first, once, and not in rounds.
-    const idle = new Map<string, Figures>()
-    for (const subject of subjects) {
-      const args = ['--users', String(idleUsers), '--seconds', '3']
-      idle.set(subject.name, await load.run(subject, 'idle', tls, ...args))
-    }
-    const contestants: Contestant[] = subjects.map((subject) => ({
-      name: subject.name,
-      async measure() {
-        const figures: Record<string, number> = {}
-        let last: { readonly mode: string; readonly figures: Figures } | undefined
-        for (const { label, mode, figure: name, args } of measures) {
-          if (last?.mode !== mode) last = { mode, figures: await load.run(subject, mode, tls, ...args) }
-          figures[label] = last.figures[name] ?? Number.NaN
-          const lost = last.figures['lost'] ?? 0
-          if (lost > 0) notes.push(`${subject.name}, ${how}, ${label}: ${lost} messages lost`)
-        }
-        return figures
-      },
-    }))
-    const rounds = await Rounds.run(contestants, options.quick ? 2 : 3)
-    for (const { label } of measures) {
-      rows.push([
-        `${how}: ${label}`,
-        figure(rounds.figure('gatehouse', label)),
-        figure(rounds.figure('ejabberd', label)),
-        figure(rounds.ratio('gatehouse', 'ejabberd', label)),
-      ])
-    }
-    const memory = (name: string) => idle.get(name)?.['kibPerSession']
-    rows.push([
-      `${how}: idle session, KiB`,
-      figure(memory('gatehouse')),
-      figure(memory('ejabberd')),
-      figure((memory('gatehouse') ?? Number.NaN) / (memory('ejabberd') ?? Number.NaN)),
-    ])
-    notes.push(...rounds.noise(measures.map(({ label }) => label)).map((note) => `${how}: ${note}`))
+  // A process grows by its sessions only once: after a warm-up, before the rounds, and not repeated.
+  const memory = new Map<string, number>()
+  for (const subject of subjects) {
+    await load.run(subject, 'login', tls, '--users', String(chatUsers))
+    const idle = await load.run(subject, 'idle', tls, '--users', String(idleUsers), '--seconds', '3')
+    memory.set(subject.name, idle['kibPerSession'] ?? Number.NaN)
   }
-  return { columns: ['', 'gatehouse', 'ejabberd', 'ratio'], rows, notes }
+  const contestants: Contestant[] = subjects.map((subject) => ({
+    name: subject.name,
+    async measure() {
+      const figures: Record<string, number> = {}
+      let last: { readonly mode: string; readonly figures: Figures } | undefined
+      for (const { label, mode, figure: name, args } of measures) {
+        if (last?.mode !== mode) last = { mode, figures: await load.run(subject, mode, tls, ...args) }
+        figures[label] = last.figures[name] ?? Number.NaN
+        const lost = last.figures['lost'] ?? 0
+        if (lost > 0) notes.push(`${how}: ${subject.name}, ${label}: ${lost} messages lost`)
+      }
+      return figures
+    },
+  }))
+  const rounds = await Rounds.run(contestants, options.quick ? 2 : 3)
+  const rows = measures.map(({ label }) => [
+    `${how}: ${label}`,
+    figure(rounds.figure('gatehouse', label)),
+    figure(rounds.figure('ejabberd', label)),
+    figure(rounds.ratio('gatehouse', 'ejabberd', label)),
+  ])
+  const [ours, theirs] = [memory.get('gatehouse'), memory.get('ejabberd')]
+  const ratio = (ours ?? Number.NaN) / (theirs ?? Number.NaN)
+  rows.push([`${how}: idle session, KiB (measured once)`, figure(ours), figure(theirs), figure(ratio)])
+  notes.push(...rounds.noise(measures.map(({ label }) => label)).map((note) => `${how}: ${note}`))
+  return { rows, notes }
 }
 
 export const server: Bench = {
@@ -196,18 +191,25 @@ export const server: Bench = {
   doc: 'messages, logins and idle sessions of the server, by ejabberd with the same settings',
   async run(options) {
     const load = await compile()
-    const idleUsers = options.quick ? 200 : 1_000
-    const subjects: Subject[] = []
+    const rows: (readonly string[])[] = []
+    const notes: string[] = []
+    if (!peers.ejabberd.found()) notes.push('no ejabberd: it is not installed')
+    if (!load.tls) notes.push("no TLS rows: OpenSSL's headers are missing (Debian: libssl-dev)")
     try {
-      subjects.push(await startGatehouse(idleUsers))
-      if (peers.ejabberd.found()) subjects.push(await startPeer(idleUsers))
-      const result = await table(load, subjects, options, idleUsers)
-      const notes = [...result.notes]
-      if (subjects.length === 1) notes.push('no ejabberd: it is not installed')
-      if (!load.tls) notes.push("no TLS rows: OpenSSL's headers are missing (Debian: libssl-dev)")
-      return { ...result, notes }
+      for (const tls of load.tls ? [false, true] : [false]) {
+        const subjects: Subject[] = []
+        try {
+          subjects.push(await startGatehouse(idleUsers))
+          if (peers.ejabberd.found()) subjects.push(await startPeer(idleUsers))
+          const measured = await rowsOf(tls, load, subjects, options)
+          rows.push(...measured.rows)
+          notes.push(...measured.notes)
+        } finally {
+          await Promise.all(subjects.map((subject) => subject.stop()))
+        }
+      }
+      return { columns: ['', 'gatehouse', 'ejabberd', 'ratio'], rows, notes }
     } finally {
-      await Promise.all(subjects.map((subject) => subject.stop()))
       load.remove()
     }
   },

@@ -10,3 +10,5 @@ export const programs = {
 } as const
 
 export const peerFixtures = `${root}/fixtures/peers`
+
+export const ldapFixtures = `${root}/fixtures/ldap`

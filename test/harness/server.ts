@@ -1,7 +1,9 @@
 /** A whole gatehouse server in one line: its own process, temporary folder, free ports. */
 import { writeFileSync } from 'node:fs'
+import { until } from './deadline.ts'
 import { type Folder, temporaryFolder } from './folder.ts'
 import { programs } from './paths.ts'
+import { accepts, freePorts } from './ports.ts'
 import { type Result, type Running, run, start } from './process.ts'
 
 export interface ServerOptions {
@@ -12,6 +14,8 @@ export interface ServerOptions {
   /** A folder of an earlier server, to start again on its data; the caller removes it. */
   readonly folder?: Folder
   readonly env?: NodeJS.ProcessEnv
+  /** Log warnings only: its ports are then chosen beforehand, since the server does not tell them. */
+  readonly quiet?: boolean
 }
 
 export interface Server {
@@ -38,7 +42,7 @@ export interface Server {
 interface Listening {
   readonly module: string
   readonly port: number
-  readonly tls?: boolean
+  readonly tls: boolean
 }
 
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
@@ -46,7 +50,8 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   const dataDir = folder.file('data')
   const socket = folder.file('ctl.sock')
   const configFile = folder.file('gatehouse.yml')
-  const listener = { port: 0, ip: '127.0.0.1', module: 'c2s', shaper: 'none' }
+  const [chosen = 0, chosenTls = 0] = options.quiet ? await freePorts(2) : []
+  const listener = { ip: '127.0.0.1', module: 'c2s', shaper: 'none' }
   // YAML takes JSON as it is.
   writeFileSync(
     configFile,
@@ -54,9 +59,10 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
       hosts: ['localhost'],
       data_dir: dataDir,
       listen: [
-        { ...listener, ...options.listener },
-        { ...listener, tls: true },
+        { ...listener, port: chosen, ...options.listener },
+        { ...listener, port: chosenTls, tls: true },
       ],
+      ...(options.quiet ? { loglevel: 'warning' } : {}),
       control: [{ path: socket }],
       ...options.config,
     }),
@@ -65,22 +71,26 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     cwd: folder.path,
     env: { ...options.env },
   })
+  let listening: Listening[] = []
   try {
-    await running.line('the server to be ready', (line) => logLine(line, 'ready'), 30_000)
+    if (options.quiet) {
+      const what = () => `the server to listen; it said:\n${running.lines.join('\n')}`
+      await until(what, async () => (await accepts(chosen)) && (await accepts(chosenTls)))
+    } else {
+      await running.line('the server to be ready', (line) => logLine(line, 'ready'), 30_000)
+      listening = running.lines
+        .map((line) => logLine(line, 'listening') as Listening | undefined)
+        .filter((entry) => entry?.module === 'c2s') as Listening[]
+    }
   } catch (error) {
     await running.stop('SIGKILL')
     throw error
   }
-  const listening = running.lines
-    .map((line) => logLine(line, 'listening') as unknown as Listening | undefined)
-    .filter((entry) => entry?.module === 'c2s') as Listening[]
-  const port = (tls: boolean, index: number) =>
-    (listening.find((entry) => entry.tls === tls) ?? listening[index])?.port ?? 0
   const ctl = (words: readonly string[], input?: string) =>
     run(process.execPath, [programs.gatehousectl, '--socket', socket, ...words], { input })
   return {
-    port: port(false, 0),
-    tlsPort: port(true, 1),
+    port: listening.find(({ tls }) => !tls)?.port ?? chosen,
+    tlsPort: listening.find(({ tls }) => tls)?.port ?? chosenTls,
     dataDir,
     socket,
     configFile,
@@ -113,7 +123,7 @@ async function stopped(running: Running): Promise<number | null> {
   return await running.stop('SIGTERM')
 }
 
-function logLine(line: string, msg: string): Record<string, unknown> | undefined {
+function logLine(line: string, msg: string): unknown {
   if (!line.startsWith('{')) return undefined
   const entry = JSON.parse(line) as Record<string, unknown>
   return entry['msg'] === msg ? entry : undefined
