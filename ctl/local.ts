@@ -23,18 +23,42 @@ function local(
   }
 }
 
+const rest = argument('words', 'a command with its arguments')
+
 /** By name. */
 export const localCommands: readonly CommandDescription[] = [
+  local(
+    'batch',
+    'Run the commands of a file, one a line, in order; --jobs N runs lines that do not depend on each other, --keep-going goes on behind a failure',
+    [argument('file', 'file of command lines, or - for standard input')],
+    'batch commands.txt',
+  ),
+  local(
+    'completion',
+    'Print the completion script of a shell',
+    [argument('shell', 'bash, zsh, or fish')],
+    'completion bash',
+  ),
   local(
     'help',
     'This help; of one command, of those that match, or by tag (--tags)',
     [argument('command', 'name, or pattern with * and ?', true)],
     'help kick_session',
   ),
+  local('shell', 'Type commands one after the other, with completion', [], 'shell'),
   local('started', 'Wait until the server runs, at most a minute', [], 'started'),
   local('stopped', 'Wait until the server has stopped, at most half a minute', [], 'stopped'),
+  local(
+    'watch',
+    'Run a command again and again, every 2 seconds or --interval',
+    [rest],
+    'watch connected_users_info',
+  ),
 ]
 
+/** What completion scripts call; it is nobody else's business. */
+const hidden = 'complete_words'
+
 export function isLocal(name: string): boolean {
-  return localCommands.some((command) => command.name === name)
+  return name === hidden || localCommands.some((command) => command.name === name)
 }

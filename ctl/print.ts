@@ -32,6 +32,11 @@ export class Printer {
 
   readonly #format: OutputFormat
 
+  /** Whether a person saw nothing where a table was asked for. */
+  get isEmptyTable(): boolean {
+    return this.#format === 'table' && this.#rows?.count === 0
+  }
+
   async rows(rows: readonly Row[]): Promise<void> {
     await this.#rows?.write(rows)
   }
@@ -96,7 +101,7 @@ class RowWriter {
   readonly #format: OutputFormat
   readonly #style: Style
   #widths: readonly number[] | undefined
-  #count = 0
+  count = 0
 
   constructor(out: Output, isTuple: boolean, columns: readonly Chosen[], format: OutputFormat, style: Style) {
     this.#out = out
@@ -110,22 +115,22 @@ class RowWriter {
   async write(rows: readonly Row[]): Promise<void> {
     if (rows.length === 0) return
     const lines = rows.map((row) => this.#line(this.#columns.map(({ index }) => row[index] ?? null)))
-    const heading = this.#count === 0 ? this.#heading(rows) : ''
+    const heading = this.count === 0 ? this.#heading(rows) : ''
     const between = this.#format === 'json' && !this.#isTuple ? ',\n' : '\n'
-    const before = this.#format === 'json' && this.#count > 0 ? ',\n' : ''
+    const before = this.#format === 'json' && this.count > 0 ? ',\n' : ''
     // The widths of a table come from its first portion, so it is made behind the heading.
     const text =
       this.#format === 'table'
         ? rows.map((row) => this.#tableLine(this.#columns.map(({ index }) => row[index] ?? null))).join('\n')
         : lines.join(between)
     const after = this.#format === 'json' && !this.#isTuple ? '' : '\n'
-    this.#count += rows.length
+    this.count += rows.length
     await this.#out.write(`${heading}${before}${text}${after}`)
   }
 
   async end(): Promise<void> {
-    if (this.#format === 'json' && !this.#isTuple) await this.#out.write(this.#count === 0 ? '[]\n' : '\n]\n')
-    else if (this.#format === 'csv' && this.#count === 0) await this.#out.write(this.#heading([]))
+    if (this.#format === 'json' && !this.#isTuple) await this.#out.write(this.count === 0 ? '[]\n' : '\n]\n')
+    else if (this.#format === 'csv' && this.count === 0) await this.#out.write(this.#heading([]))
   }
 
   #heading(rows: readonly Row[]): string {

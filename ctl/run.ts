@@ -1,5 +1,5 @@
 /** One run of the command line: understands the words, asks the server, prints, gives the exit code. */
-import type { CommandDescription, Description } from '../server-core/admin/control-protocol.ts'
+import { type CommandDescription, type Description, methods } from '../server-core/admin/control-protocol.ts'
 import { buildArguments, WrongCount } from './arguments.ts'
 import { type Client, findSockets, NoServer, openClient, Refused } from './client.ts'
 import { isLocal } from './local.ts'
@@ -47,11 +47,29 @@ export class Program {
   readonly err: Output
   options: GlobalOptions = {}
   #client: Client | undefined
+  /** All commands, for those who run many; otherwise each is asked for by itself. */
+  #description: Description | undefined
+  #shown = false
 
   constructor(context: Context) {
     this.context = context
     this.out = new Output(context.stdout)
     this.err = new Output(context.stderr)
+  }
+
+  /** One more command line on the same connection, with options and outputs of its own. */
+  child(options: GlobalOptions, outputs: Pick<Context, 'stdout' | 'stderr'> = this.context): Program {
+    const child = new Program({ ...this.context, stdin: this.context.stdin, ...outputs })
+    child.options = { ...this.options, ...options }
+    child.#client = this.#client
+    child.#description = this.#description
+    return child
+  }
+
+  /** Learns all commands at once. */
+  async learn(): Promise<Description> {
+    this.#description = await (await this.client()).describe()
+    return this.#description
   }
 
   /** Whether somebody can be asked: both ends are a terminal. */
@@ -82,8 +100,12 @@ export class Program {
     }
     if (line.options.help) return this.#help([first])
     const name = commandName(first)
-    if (isLocal(name)) return this.#local(name, rest)
-    return this.command(name, rest)
+    return this.dispatch(name, rest)
+  }
+
+  /** Runs a command, the program's own or the server's. */
+  async dispatch(name: string, words: readonly Word[]): Promise<number> {
+    return isLocal(name) ? this.#local(name, words) : this.#remote(name, words)
   }
 
   async client(): Promise<Client> {
@@ -95,15 +117,18 @@ export class Program {
     return this.#client
   }
 
-  /** Runs one command of the server's. */
-  async command(name: string, words: readonly Word[]): Promise<number> {
+  async #remote(name: string, words: readonly Word[]): Promise<number> {
     const client = await this.client()
-    const description = await client.describe(name)
+    const description = this.#description ?? (await client.describe(name))
     const command = description.commands.find((candidate) => candidate.name === name)
     if (!command) {
+      const { nearest = [] } = description.nearest ? description : await client.describe(name)
       const { unknownCommand } = await import('./help.ts')
-      await this.err.write(`${unknownCommand(name, description.nearest ?? [])}\n`)
+      await this.err.write(`${unknownCommand(name, nearest)}\n`)
       return exit.usage
+    }
+    if (this.options.dryRun && !command.preview) {
+      throw new UsageError(`${name} has no --dry-run; the commands that destroy something do`)
     }
     const prompts = this.canAsk ? await this.#prompts(client, description) : undefined
     let built: Awaited<ReturnType<typeof buildArguments>>
@@ -135,10 +160,12 @@ export class Program {
       style,
     })
     let callId = -1
+    const { name } = command
+    const [method, sent] = this.options.dryRun ? [methods.preview, { command: name, params }] : [name, params]
     const call = client.call(
-      command.name,
-      params,
-      { rows: (rows) => printer.rows(rows), progress: (...news) => this.#progress(...news), file },
+      method,
+      sent,
+      { rows: (rows) => printer.rows(rows), progress: (...news) => this.progress(...news), file },
       (id) => {
         callId = id
       },
@@ -147,7 +174,9 @@ export class Program {
     try {
       const reply = await Promise.race([call, stop.promise])
       this.#clearProgress()
-      return await printer.finish(reply)
+      const code = await printer.finish(reply)
+      if (printer.isEmptyTable && this.err.isTerminal) await this.err.write(`${style.dim('(nothing)')}\n`)
+      return code
     } finally {
       stop.dispose()
       this.#clearProgress()
@@ -181,9 +210,7 @@ export class Program {
     return { promise, dispose: () => dispose() }
   }
 
-  #shown = false
-
-  #progress(done: number, total: number | undefined, text: string | undefined): void {
+  progress(done: number, total: number | undefined, text: string | undefined): void {
     if (!this.err.isTerminal) return
     const amount = total === undefined ? String(done) : `${done} of ${total}`
     this.#shown = true
@@ -215,7 +242,7 @@ export class Program {
     params: Readonly<Record<string, unknown>>,
   ): Promise<boolean> {
     const { destroys, destroysIf } = command
-    if (destroys === undefined || this.options.yes) return true
+    if (destroys === undefined || this.options.yes || this.options.dryRun) return true
     if (destroysIf && params[destroysIf.argument] !== destroysIf.value) return true
     if (!this.canAsk) {
       if (destroys === 'one') return true
@@ -232,12 +259,20 @@ export class Program {
 
   async #local(name: string, words: readonly Word[]): Promise<number> {
     switch (name) {
+      case 'batch':
+        return (await import('./batch.ts')).runBatch(this, words)
+      case 'complete_words':
+        return (await import('./completion.ts')).completeWords(this, words)
+      case 'completion':
+        return (await import('./completion.ts')).completionScript(this, words)
       case 'help':
         return this.#help(words)
-      default: {
-        const { waitForServer } = await import('./wait.ts')
-        return waitForServer(this, name === 'started')
-      }
+      case 'shell':
+        return (await import('./shell.ts')).runShell(this)
+      case 'watch':
+        return (await import('./watch.ts')).runWatch(this, words)
+      default:
+        return (await import('./wait.ts')).waitForServer(this, name === 'started')
     }
   }
 
@@ -291,7 +326,7 @@ export class Program {
 }
 
 /** Ctrl-C. */
-class Stopped extends Error {}
+export class Stopped extends Error {}
 
 /** `check-account` is `check_account`; arguments are never changed. */
 export function commandName(word: Word): string {

@@ -92,6 +92,7 @@ export function describeCommand(spec: CommandSpec): CommandDescription {
     example: spec.example,
     ...(spec.destroys === undefined ? {} : { destroys: spec.destroys }),
     ...(spec.destroysIf === undefined ? {} : { destroysIf: spec.destroysIf }),
+    ...(spec.preview === undefined ? {} : { preview: true }),
   }
 }
 

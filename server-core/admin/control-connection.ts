@@ -181,8 +181,14 @@ export class ControlConnection {
           this.#result(id, { values: await complete(server, commands, params, signal) })
         })
         return
+      case methods.preview: {
+        const { command, params: inner } = params
+        const isObject = typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+        this.#command(id, String(command), isObject ? (inner as Params) : {}, true)
+        return
+      }
       default:
-        this.#command(id, method, params)
+        this.#command(id, method, params, false)
     }
   }
 
@@ -208,7 +214,7 @@ export class ControlConnection {
     return call !== undefined
   }
 
-  #command(id: Id, name: string, params: Params): void {
+  #command(id: Id, name: string, params: Params, isPreview: boolean): void {
     this.#run(id, async (signal, files) => {
       const { dispatcher, listener } = this.#options
       const caller = {
@@ -219,7 +225,7 @@ export class ControlConnection {
         progress: this.#progress(id),
       }
       const taken = this.#withFiles(id, name, params, signal, files)
-      await dispatch(dispatcher, listener, name, taken, caller, async (result) => {
+      await dispatch(dispatcher, listener, { name, params: taken, isPreview }, caller, async (result) => {
         const reply = await this.#reply(id, result)
         if (!signal.aborted) this.#result(id, reply)
         else throw new CommandError('cancelled')

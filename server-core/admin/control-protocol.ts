@@ -59,6 +59,8 @@ export interface CommandDescription {
   readonly example: string
   readonly destroys?: 'one' | 'bulk'
   readonly destroysIf?: { readonly argument: string; readonly value: string }
+  /** Can say what it would do. */
+  readonly preview?: true
 }
 
 export interface Description {
@@ -98,6 +100,8 @@ export const methods = {
   describe: 'gatehouse.describe',
   /** Completion → {values}: what a word that is being typed may become. */
   complete: 'gatehouse.complete',
+  /** {command, params} → what the command would do, as its reply; nothing is changed. */
+  preview: 'gatehouse.preview',
   /** {id} → {cancelled}: ends a command that runs on the same connection. */
   cancel: 'gatehouse.cancel',
   /** Notification {id, data, last}: the next portion of a file that a command has asked for. */

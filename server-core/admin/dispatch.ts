@@ -27,6 +27,13 @@ export class CallError extends Error {
   }
 }
 
+export interface Call {
+  readonly name: string
+  readonly params: Readonly<Record<string, unknown>>
+  /** Only to say what would be done. */
+  readonly isPreview: boolean
+}
+
 export interface Dispatcher {
   readonly registry: CommandRegistry
   readonly hooks: HookRegistry
@@ -40,8 +47,7 @@ export interface Dispatcher {
 export async function dispatch(
   { registry, hooks, log }: Dispatcher,
   listener: ControlListener,
-  name: string,
-  params: Readonly<Record<string, unknown>>,
+  { name, params, isPreview }: Call,
   caller: Caller,
   deliver: (result: CommandResult, spec: CommandSpec) => Promise<void>,
 ): Promise<void> {
@@ -58,7 +64,10 @@ export async function dispatch(
     }
     const args = checkArguments(spec, params)
     needHost(registry, spec, params)
-    const result = await spec.run(args, caller)
+    if (isPreview && !spec.preview) {
+      throw new CallError(errorCodes.invalidParams, `${name} cannot say what it would do`)
+    }
+    const result = await (isPreview ? spec.preview?.(args, caller) : spec.run(args, caller))
     if (isNo(result)) outcome = 'no'
     await deliver(result, spec)
   } catch (error) {
@@ -74,6 +83,7 @@ export async function dispatch(
         arguments: safe,
         result: outcome,
         ms,
+        ...(isPreview ? { preview: true } : {}),
         listener: caller.listener,
         claimed_login: caller.login,
       },

@@ -65,6 +65,8 @@ export interface CommandSpec<F extends Fields = Fields> {
   /** Only the listener of the server's owner may run it: it names files of the server's. */
   readonly ownerOnly?: true
   run(args: Values<F>, caller: Caller): CommandResult | Promise<CommandResult>
+  /** What `run` would do, without doing it (--dry-run). */
+  preview?(args: Values<F>, caller: Caller): CommandResult | Promise<CommandResult>
 }
 
 /** Returns its argument; it is there so that the types of `args` reach `run`. */

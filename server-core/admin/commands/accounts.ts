@@ -55,6 +55,15 @@ export function accountCommands(server: AdminServer): readonly CommandSpec[] {
         const text = `User ${args.user}@${args.host} successfully banned with reason: ${args.reason}`
         return { ok: true, text }
       },
+      async preview(args, caller) {
+        const account = await existingAccount(server, args.user, args.host, caller.signal)
+        if (!account) return doesNotExist(args.user, args.host)
+        const sessions = sessionsOf(server, args.user, args.host).length
+        return {
+          ok: true,
+          text: `User ${args.user}@${args.host} would be banned, ${sessions} sessions would end`,
+        }
+      },
     }),
     defineCommand({
       name: 'change_password',

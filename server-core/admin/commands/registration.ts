@@ -12,7 +12,7 @@ import { prepareHost } from '../../xmpp/jid.ts'
 import type { AdminServer } from '../admin-server.ts'
 import type { Row } from '../control-protocol.ts'
 import { csvRecords } from '../csv.ts'
-import { authDeadline, doesNotExist, findAccount } from './account.ts'
+import { authDeadline, doesNotExist, existingAccount, findAccount, sessionsOf } from './account.ts'
 import { file, host, newSecret, user } from './arguments.ts'
 
 export function registrationCommands(server: AdminServer): readonly CommandSpec[] {
@@ -87,13 +87,21 @@ export function registrationCommands(server: AdminServer): readonly CommandSpec[
       category,
       tags: ['accounts'],
       args: { user: user(), host: host() },
-      result: { kind: 'rescode' },
+      result: { kind: 'restuple' },
       example: 'unregister alice localhost',
       destroys: 'one',
       async run(args) {
         const account = findAccount(server, args.user, args.host)
         const existed = account !== undefined && (await server.removeAccount(account.user, account.host))
         return existed ? undefined : doesNotExist(args.user, args.host)
+      },
+      async preview(args, caller) {
+        const account = await existingAccount(server, args.user, args.host, caller.signal)
+        if (!account) return doesNotExist(args.user, args.host)
+        const sessions = sessionsOf(server, args.user, args.host).length
+        const contacts = await server.storage.rosters.count(account.user, account.host)
+        const what = `${contacts} contacts and ${sessions} sessions`
+        return { ok: true, text: `User ${args.user}@${args.host} would be removed, with ${what}` }
       },
     }),
   ]

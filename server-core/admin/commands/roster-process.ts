@@ -28,18 +28,8 @@ export function processRosterItems(server: AdminServer): CommandSpec {
     example: 'process_rosteritems list none:from any any ".*@example[.]net"',
     destroys: 'bulk',
     destroysIf: { argument: 'action', value: 'delete' },
-    run(args, caller) {
-      if (!actions.includes(args.action)) {
-        throw new CommandError(`Wrong action: ${args.action}. Choose one of: ${actions.join(', ')}`)
-      }
-      return run(server, caller, {
-        isDelete: args.action === 'delete',
-        subs: words('subs', args.subs, subscriptions),
-        asks: words('asks', args.asks, asks),
-        users: patterns(args.users),
-        contacts: patterns(args.contacts),
-      })
-    },
+    run: (args, caller) => run(server, caller, choiceOf(args)),
+    preview: (args, caller) => run(server, caller, { ...choiceOf(args), isDelete: false }),
   })
 }
 
@@ -49,6 +39,20 @@ interface Choice {
   readonly asks: readonly string[]
   readonly users: readonly JidPattern[]
   readonly contacts: readonly JidPattern[]
+}
+
+/** Throws CommandError with what is wrong with the words. */
+function choiceOf(args: Readonly<Record<'action' | 'subs' | 'asks' | 'users' | 'contacts', string>>): Choice {
+  if (!actions.includes(args.action)) {
+    throw new CommandError(`Wrong action: ${args.action}. Choose one of: ${actions.join(', ')}`)
+  }
+  return {
+    isDelete: args.action === 'delete',
+    subs: words('subs', args.subs, subscriptions),
+    asks: words('asks', args.asks, asks),
+    users: patterns(args.users),
+    contacts: patterns(args.contacts),
+  }
 }
 
 function words(argument: string, text: string, known: readonly string[]): readonly string[] {

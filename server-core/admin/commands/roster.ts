@@ -93,6 +93,14 @@ export function rosterCommands(server: AdminServer): readonly CommandSpec[] {
         if (!existed) return { ok: false, text: `There is no item ${contact.text} in the roster of ${owner}` }
         return { ok: true, text: `The item removed from roster of ${owner}` }
       },
+      async preview(args, caller) {
+        const owner = `${args.localuser}@${args.localserver}`
+        const account = await existingAccount(server, args.localuser, args.localserver, caller.signal)
+        const contact = contactJid(args.user, args.server)
+        const item = account && (await server.storage.rosters.get(account.user, account.host, contact.text))
+        if (!item) return { ok: false, text: `There is no item ${contact.text} in the roster of ${owner}` }
+        return { ok: true, text: `The item ${contact.text} would be removed from roster of ${owner}` }
+      },
     }),
     defineCommand({
       name: 'get_roster',
