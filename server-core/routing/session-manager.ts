@@ -6,8 +6,8 @@
  * opening a session is asynchronous and why a session is only spoken to by deliver and tell.
  */
 import type { IqHandlers } from '../extend/gen-iq-handler.ts'
-import type { HookRegistry } from '../extend/hooks.ts'
-import { StanzaError } from '../xmpp/errors.ts'
+import { goOn, type HookRegistry } from '../extend/hooks.ts'
+import { StanzaError, type StanzaErrorCondition } from '../xmpp/errors.ts'
 import type { Jid } from '../xmpp/jid.ts'
 import { errorReply, type Stanza } from '../xmpp/stanza.ts'
 import { type BareState, toBare, toFullWithoutMatch } from './delivery.ts'
@@ -149,20 +149,19 @@ export class SessionManager implements Sessions {
     return this.#deliver(stanza)
   }
 
-  async #hooked(stanza: Stanza): Promise<void> {
+  #hooked(stanza: Stanza): void | Promise<void> {
     const { user, host } = stanza.to
-    const taken = await this.#hooks.fold('sm_receive_packet', host, stanza, {})
-    if (!taken) return
-    const verdict = await this.#hooks.fold('privacy_check_packet', host, 'allow', {
-      user,
-      host,
-      stanza: taken,
-      direction: 'in',
+    return goOn(this.#hooks.fold('sm_receive_packet', host, stanza, {}), (taken) => {
+      if (!taken) return
+      const asked = { user, host, stanza: taken, direction: 'in' } as const
+      return goOn(this.#hooks.fold('privacy_check_packet', host, 'allow', asked), (verdict) => {
+        if (verdict === 'allow') return this.#deliver(taken)
+        const answered =
+          taken.isRequest || (taken.kind === 'message' && ['', 'normal', 'chat'].includes(taken.type))
+        if (answered)
+          return this.#refuse(taken, verdict === 'deny' ? 'service-unavailable' : 'internal-server-error')
+      })
     })
-    if (verdict === 'allow') return this.#deliver(taken)
-    const answered =
-      taken.isRequest || (taken.kind === 'message' && ['', 'normal', 'chat'].includes(taken.type))
-    if (answered) return this.#refuse(taken)
   }
 
   #deliver(stanza: Stanza): void | Promise<void> {
@@ -289,9 +288,9 @@ export class SessionManager implements Sessions {
     return this.#refuse(stanza)
   }
 
-  async #refuse(stanza: Stanza): Promise<void> {
+  async #refuse(stanza: Stanza, condition: StanzaErrorCondition = 'service-unavailable'): Promise<void> {
     const bounced = await this.#hooks.fold('bounce_sm_packet', stanza.to.host, stanza, {})
-    const answer = bounced && errorReply(bounced, new StanzaError('service-unavailable'))
+    const answer = bounced && errorReply(bounced, new StanzaError(condition))
     if (answer) return this.#router.route(answer)
   }
 }

@@ -222,6 +222,10 @@ describe('when the storage is down', () => {
     try {
       const account = { user: romeo.jid.user, host: here }
       expect(await allows('in', juliet)).toBe(false)
+      host.take()
+      const text = `<message type='chat' from='${juliet}' to='${romeo.jid.bareText}'><body>Hi</body></message>`
+      await host.send(text)
+      expect(host.take()).toEqual([expect.stringContaining('internal-server-error')])
       const lists = await host.hooks.fold(
         'roster_get_subscription_lists',
         here,

@@ -13,6 +13,7 @@ import { type Blocklist, blocklist } from './blocklist.ts'
 /** Lists that are kept in memory; the one read first goes first. */
 const maxKept = 10_000
 
+type Verdict = Hooks['privacy_check_packet']['acc']
 type Lists = Hooks['roster_get_subscription_lists']['acc']
 
 export class Blocking {
@@ -120,25 +121,25 @@ export class Blocking {
   }
 
   /**
-   * Stops the hook with 'deny' for what the account has blocked. At once where the list is in memory; where it cannot be
-   * read, what nobody asked for waits outside rather than coming in unchecked.
+   * Stops the hook for what the account has blocked: at once where the list is in memory. Where it cannot be read, nothing
+   * comes in unchecked.
    */
   check({
     user,
     host,
     stanza,
     direction,
-  }: Hooks['privacy_check_packet']['info']): Stop<'deny'> | undefined | Promise<Stop<'deny'> | undefined> {
+  }: Hooks['privacy_check_packet']['info']): Stop<Verdict> | undefined | Promise<Stop<Verdict> | undefined> {
     const other = direction === 'in' ? stanza.from : stanza.to
     if (other.host === host && (other.user === user || (other.user === '' && other.resource === '')))
       return undefined
     const kept = this.#kept.get(user)
-    if (kept !== undefined) return kept.blocks(other) ? stop('deny') : undefined
+    if (kept !== undefined) return kept.blocks(other) ? stop<Verdict>('deny') : undefined
     return this.#list(user).then(
-      (list) => (list.blocks(other) ? stop('deny') : undefined),
+      (list) => (list.blocks(other) ? stop<Verdict>('deny') : undefined),
       (err: unknown) => {
         this.#host.log.error({ err, user }, 'a blocklist could not be read')
-        return stop('deny')
+        return stop<Verdict>('unknown')
       },
     )
   }
