@@ -34,7 +34,8 @@ async function bind(c2s: C2s, iq: Element, request: Element): Promise<void> {
     throw new StreamError('policy-violation', 'too many bind requests')
   const asked = getChild(request, 'resource', ns.bind)
   await claim(c2s, resourceFor(asked ? getTagCdata(asked) : ''))
-  await c2s.own.load()
+  if (c2s.state.name !== 'wait_for_session') return
+  await load(c2s)
   if (c2s.state.name !== 'wait_for_session') return
   c2s.stream.send(
     el(
@@ -58,12 +59,26 @@ function resourceFor(asked: string): string {
   return resource
 }
 
-/** Takes the full JID; the session that had it is gone then. */
+/** Without its subscription lists a session does not open: it would show its presence to nobody, and nobody's to it. */
+async function load(c2s: C2s): Promise<void> {
+  try {
+    await c2s.own.load()
+  } catch (error) {
+    if (c2s.state.name === 'wait_for_session') {
+      await c2s.server.sessions.close(c2s)
+      c2s.unbind()
+    }
+    throw error
+  }
+}
+
+/** Takes the full JID; the session that had it is gone then. The state tells whether the client still is there. */
 async function claim(c2s: C2s, resource: string): Promise<void> {
   const { hooks, sessions } = c2s.server
   const host = c2s.served.name
   const jid = makeJid(c2s.user, host, resource)
   if (await hooks.run('forbidden_session_hook', host, { jid })) throw new StanzaError('not-allowed')
+  if (c2s.state.name === 'ended') return
   c2s.bind(jid)
   const result = await sessions.open(c2s)
   if (result === 'ok') return

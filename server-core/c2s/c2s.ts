@@ -3,6 +3,7 @@
  * files beside this one: login.ts, bind.ts, stanza-in.ts, presence.ts.
  */
 import { randomBytes } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { C2sListener } from '../config/schema.ts'
 import type { Connection } from '../net/connection.ts'
 import { Receiver } from '../net/receiver.ts'
@@ -39,6 +40,9 @@ type Letter =
   | { readonly event: SessionEvent }
   | { readonly settled: () => void }
 
+/** How long the end waits for what the client has sent last, in milliseconds; less than a new session waits for an old one. */
+const inputTimeout = 1_500
+
 /** With a counter behind it, a session's id is unique among all processes. */
 const instance = randomBytes(6).toString('hex')
 let sessions = 0
@@ -67,6 +71,10 @@ export class C2s implements Session {
   /** Resolves when the connection is closed and nothing of the session is left to do. */
   readonly over: Promise<void>
   #left: Promise<void> | undefined
+  /** Out of the registry: what is delivered now goes back at once. */
+  #gone = false
+  /** What the client sent last, while it is being dealt with. */
+  #input: Promise<void> | undefined
   #settleOver: () => void = () => undefined
   #pinged = 0
   #jid: Jid | undefined
@@ -87,6 +95,7 @@ export class C2s implements Session {
       this.#settleOver = settle
     })
       .then(() => this.#left)
+      .then(() => this.#input)
       .then(() => onOver(this))
     this.sid = `${instance}.${++sessions}`
     const { config } = server
@@ -141,7 +150,7 @@ export class C2s implements Session {
   }
 
   get presence(): Element | undefined {
-    return this.own.last
+    return this.state === ended ? undefined : this.own.last
   }
 
   get presenceSince(): number {
@@ -149,7 +158,7 @@ export class C2s implements Session {
   }
 
   get priority(): number | undefined {
-    return this.own.last ? this.own.priority : undefined
+    return this.presence ? this.own.priority : undefined
   }
 
   seenBy(jid: Jid): boolean {
@@ -157,7 +166,7 @@ export class C2s implements Session {
   }
 
   deliver(stanza: Stanza): void {
-    if (this.state === ended) this.#returnToRouter(stanza)
+    if (this.#gone) this.#returnToRouter(stanza)
     else this.#mailbox.post({ stanza })
   }
 
@@ -234,7 +243,14 @@ export class C2s implements Session {
     }
     this.#mailbox.release()
     // from here on what comes from others goes on: only this client's input waits
-    if (done instanceof Promise) return done.catch((error: unknown) => this.#failed(error, element))
+    if (!(done instanceof Promise)) return
+    const handled = done
+      .catch((error: unknown) => this.#failed(error, element))
+      .finally(() => {
+        if (this.#input === handled) this.#input = undefined
+      })
+    this.#input = handled
+    return handled
   }
 
   #failed(error: unknown, element: Element | undefined): void {
@@ -276,9 +292,11 @@ export class C2s implements Session {
   async #receiveHooked(stanza: Stanza): Promise<void> {
     const { hooks } = this.server
     const passed = await hooks.fold('user_receive_packet', this.jid.host, stanza, { session: this })
+    if (this.state === ended) return this.#returnToRouter(stanza)
     if (!passed) return
     const element = await hooks.fold('c2s_filter_send', this.jid.host, passed.element, { session: this })
-    if (element && this.state !== ended) this.#sendStanza(element, passed)
+    if (this.state === ended) return this.#returnToRouter(stanza)
+    if (element) this.#sendStanza(element, passed)
   }
 
   /** Everything that counts for stream management goes out here. */
@@ -349,11 +367,7 @@ export class C2s implements Session {
   }
 
   #timedOut(): void {
-    this.server.log.info(
-      { address: this.info.ip, state: this.state.name },
-      'a client took too long to log in',
-    )
-    this.fail(new StreamError('connection-timeout'))
+    this.fail(new StreamError('connection-timeout', 'the login took too long'))
   }
 
   /** The peer opens a new stream: what it said on the one before is forgotten. */
@@ -489,16 +503,26 @@ export class C2s implements Session {
   fail(error: StreamError): void {
     if (this.state === ended) return
     this.stream.fail(error)
-    this.end(error.text ? `${error.condition}: ${error.text}` : error.condition)
+    const reason = error.text ? `${error.condition}: ${error.text}` : error.condition
+    this.#end(reason, error.condition === 'system-shutdown' ? 'debug' : 'info')
   }
 
   /** Ends the session: unavailable presence, out of the registry, what still waits back to the router. */
   end(reason: string | undefined): void {
+    // who only knocks at the port is no news
+    this.#end(reason, this.bound && reason !== undefined ? 'info' : 'debug')
+  }
+
+  #end(reason: string | undefined, level: 'info' | 'debug'): void {
     if (this.state === ended) return
+    const { name: state } = this.state
+    this.server.log[level]({ address: this.info.ip, jid: this.#jid?.text, state, reason }, 'connection ended')
     const wasEstablished = this.state === sessionEstablished || this.detached
     const wasBound = this.bound
     this.state = ended
     this.#endReason = reason
+    // what waits stays where it is until the session is out of the registry, then it goes back
+    this.#mailbox.hold()
     clearTimeout(this.#stateTimer)
     clearTimeout(this.#negotiationTimer)
     this.receiver.stop()
@@ -511,6 +535,8 @@ export class C2s implements Session {
   async #leave(wasEstablished: boolean): Promise<void> {
     const { sessions, hooks, log } = this.server
     try {
+      // what the client has sent comes before its end: no contact shall hear that it is there after it has gone
+      if (this.#input) await Promise.race([this.#input, delay(inputTimeout, undefined, { ref: false })])
       if (sessions.owns(this)) await this.own.end()
       await sessions.close(this)
       if (wasEstablished)
@@ -520,6 +546,7 @@ export class C2s implements Session {
         const again = afterTheEnd(this, stanza, at)
         if (again) await this.server.router.route(again)
       }
+      this.#gone = true
       for (const letter of this.#mailbox.empty()) {
         if ('stanza' in letter) this.#returnToRouter(letter.stanza)
         else if ('settled' in letter) letter.settled()
@@ -529,9 +556,11 @@ export class C2s implements Session {
     }
   }
 
-  /** Somebody sent it here while the session ended: the account's other resources or the offline store get it, once. */
+  /** Somebody sent it here while the session ended: the account's other resources or the offline store get it. */
   #returnToRouter(stanza: Stanza): void {
-    if (stanza.context?.rerouted || (stanza.kind === 'presence' && stanza.type !== 'subscribe')) return
+    if (stanza.kind === 'presence' && stanza.type !== 'subscribe') return
+    // the offline store has it still
+    if (stanza.context?.offline !== undefined) return
     const again = stanza.withContext({ rerouted: true })
     void this.server.router.route(stanza.kind === 'message' ? again.withTo(stanza.to.bare) : again)
   }

@@ -39,6 +39,9 @@ export class Presence {
       { from: [], to: [] },
       { user, host },
     )
+    if (lists.failed) {
+      throw new StanzaError('internal-server-error', 'the roster cannot be read now', { type: 'wait' })
+    }
     this.#mayBeSeenBy = lists.from.length > 0 ? new Set(lists.from) : nobody
     this.#maySee = lists.to.length > 0 ? new Set(lists.to) : nobody
   }
@@ -60,23 +63,30 @@ export class Presence {
     const { host } = c2s.jid
     const priority = readPriority(element)
     const presence = await hooks.fold('c2s_update_presence', host, element, { session: c2s })
+    if (this.#isOver) return
     const first = this.last === undefined
     const before = first ? -1 : this.priority
     this.last = presence
     this.priority = priority
     this.since = Date.now()
     await hooks.run('set_presence_hook', host, { session: c2s, presence })
-    await this.#broadcast(presence)
-    if (first) await this.#becameAvailable()
-    if (before < 0 && priority >= 0) await this.#deliverOffline()
-    if (first) await this.#requestsAndOwn()
+    await this.#broadcast(presence, () => this.#isOver)
+    if (first && !this.#isOver) await this.#becameAvailable()
+    if (before < 0 && priority >= 0 && !this.#isOver) await this.#deliverOffline()
+    if (first && !this.#isOver) await this.#requestsAndOwn()
+  }
+
+  /** The session has ended while somebody waited: nobody is told any more that it is there. */
+  get #isOver(): boolean {
+    return this.#c2s.state.name === 'ended'
   }
 
   /** The own resources first, so that the client sees its own presence before anybody's answer. */
-  async #broadcast(presence: Element): Promise<void> {
+  async #broadcast(presence: Element, isOver = () => false): Promise<void> {
     const { jid, server } = this.#c2s
     await this.#send(presence, jid.bare)
     for (const contact of this.#mayBeSeenBy) {
+      if (isOver()) return
       const to = parseJid(contact)
       if (to) await this.#send(presence, to)
     }
@@ -84,6 +94,7 @@ export class Presence {
       session: this.#c2s,
       presence,
     })) {
+      if (isOver()) return
       await this.#send(presence, to)
     }
   }
@@ -118,13 +129,13 @@ export class Presence {
       host,
       session: this.#c2s,
     })
-    if (stored.length === 0) return
+    if (stored.length === 0 || this.#isOver) return
     for (const stanza of stored) this.#c2s.deliver(stanza)
     // with stream management they are deleted when the client acknowledges them
     if (this.#c2s.management) return
     await this.#c2s.settled()
     connection.flush()
-    if (connection.closed) return
+    if (connection.closed || this.#isOver) return
     const seqs = stored.map((stanza) => stanza.context?.offline).filter((seq) => seq !== undefined)
     await this.#c2s.deliveredOffline(seqs)
   }
