@@ -1,0 +1,138 @@
+/** Client sessions over real sockets with real routers, in this process: tests can add hooks and watch. */
+import { type AddressInfo, createServer } from 'node:net'
+import { createSecureContext } from 'node:tls'
+import { type Logger, pino } from 'pino'
+import { Authenticator } from '../../server-core/auth/authenticator.ts'
+import { C2s } from '../../server-core/c2s/c2s.ts'
+import type { C2sServer } from '../../server-core/c2s/c2s-server.ts'
+import { ResumableSessions } from '../../server-core/c2s/stream-management.ts'
+import { configSchema } from '../../server-core/config/schema.ts'
+import { IqHandlers } from '../../server-core/extend/gen-iq-handler.ts'
+import { HookRegistry } from '../../server-core/extend/hooks.ts'
+import type { OfflineService } from '../../server-core/extend/provided.ts'
+import { AddressLimits } from '../../server-core/net/address-limits.ts'
+import { Connection } from '../../server-core/net/connection.ts'
+import { LocalRouter } from '../../server-core/routing/local-router.ts'
+import { Router } from '../../server-core/routing/router.ts'
+import { SessionManager } from '../../server-core/routing/session-manager.ts'
+import { TestClient } from '../harness/client.ts'
+
+export const host = 'localhost'
+
+export class Rig {
+  readonly port: number
+  readonly hooks: HookRegistry
+  readonly iqs: IqHandlers
+  readonly router: Router
+  readonly sessions: SessionManager
+  /** Every session that has not ended, in the order of connecting. */
+  readonly connected: readonly C2s[]
+  /** What was logged, as objects. */
+  readonly log: readonly Record<string, unknown>[]
+  readonly #close: () => void
+
+  private constructor(parts: Omit<Rig, 'login' | 'close' | 'session'>, close: () => void) {
+    this.port = parts.port
+    this.hooks = parts.hooks
+    this.iqs = parts.iqs
+    this.router = parts.router
+    this.sessions = parts.sessions
+    this.log = parts.log
+    this.connected = parts.connected
+    this.#close = close
+  }
+
+  /** @param options of gatehouse.yml @param offline what the offline module would provide */
+  static async start(options: Record<string, unknown> = {}, offline?: OfflineService): Promise<Rig> {
+    const lines: Record<string, unknown>[] = []
+    const log: Logger = pino({ level: 'debug' }, { write: (line: string) => lines.push(JSON.parse(line)) })
+    const config = configSchema.parse({
+      listen: [
+        { port: 0, ip: '127.0.0.1', module: 'c2s', shaper: 'none', allow_unencrypted_plain_auth: true },
+      ],
+      ...options,
+    })
+    const [entry] = config.listen
+    if (!entry) throw new Error('no listener')
+    const hooks = new HookRegistry(log)
+    const iqs = new IqHandlers(log)
+    const router = new Router(hooks, log)
+    const exists = async (): Promise<boolean> => true
+    const sessions = new SessionManager(router, iqs, hooks, exists, {
+      maxUserSessions: config.max_user_sessions,
+      conflict: config.resource_conflict,
+      iqNeedsPresence: config.iq_needs_presence,
+    })
+    const local = new LocalRouter(router, sessions, iqs, hooks)
+    router.registerLocalRoute(host, (stanza) => local.route(stanza))
+    const backend = {
+      checkPassword: async () => ({ ok: true }) as const,
+      accountExists: exists,
+    }
+    const served = {
+      name: host,
+      authenticator: new Authenticator(host, [{ name: 'anybody', backend }] as never, log),
+      serverSecret: Buffer.alloc(32),
+      secureContext: createSecureContext(),
+      offline,
+    }
+    const server: C2sServer = {
+      config,
+      node: 'test',
+      defaultHost: host,
+      host: (name) => (name === host ? served : undefined),
+      router,
+      sessions,
+      hooks,
+      resumable: new ResumableSessions(),
+      limits: new AddressLimits({ connectionsPerAddress: 1_000, failedLoginsPerMinute: 60 }),
+      log,
+    }
+    const connected: C2s[] = []
+    const limits = {
+      sendTimeout: config.send_timeout,
+      maxOutputBytes: config.max_output_bytes,
+      closeTimeout: config.close_timeout,
+      tlsHandshakeTimeout: config.tls_handshake_timeout,
+    }
+    const listener = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => {
+      const connection = new Connection(socket, limits)
+      connected.push(
+        new C2s(server, entry, connection, (over) => {
+          connected.splice(connected.indexOf(over), 1)
+        }),
+      )
+      connection.resume()
+    })
+    await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve))
+    const { port } = listener.address() as AddressInfo
+    return new Rig({ port, hooks, iqs, router, sessions, connected, log: lines }, () => {
+      listener.close()
+      for (const session of connected) session.connection.destroy('the test is over')
+    })
+  }
+
+  /** Any password will do. */
+  login(user: string, more: { resource?: string; available?: boolean } = {}): Promise<TestClient> {
+    return TestClient.login({
+      port: this.port,
+      tls: 'none',
+      user,
+      password: 'pw',
+      mechanism: 'PLAIN',
+      resource: 'r',
+      ...more,
+    })
+  }
+
+  /** The server's side of a client. */
+  session(client: TestClient): C2s {
+    const session = this.connected.find((one) => one.bound && one.jid.text === client.jid)
+    if (!session) throw new Error(`no session of ${client.jid}`)
+    return session
+  }
+
+  close(): void {
+    this.#close()
+  }
+}
