@@ -114,6 +114,8 @@ export interface RosterChange {
 export interface RosterStore {
   /** Everything that is kept, mere pending ins included. */
   list(user: string, host: string): Promise<readonly RosterItem[]>
+  /** Only those where a request of either side waits for an answer. */
+  pending(user: string, host: string): Promise<readonly RosterItem[]>
   get(user: string, host: string, jid: string): Promise<RosterItem | undefined>
   /**
    * Changes one item with nothing in between: `change` gets the item and returns what it shall be; undefined deletes it,

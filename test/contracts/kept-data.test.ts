@@ -21,6 +21,20 @@ describe.each(storageNames)('%s', (name) => {
     folder.remove()
   })
 
+  it('a roster knows which requests wait for an answer', async () => {
+    const item = { name: '', subscription: 'none', approved: false, groups: [], listed: true } as const
+    const states = {
+      'a@x': { pendingOut: false, pendingIn: undefined },
+      'b@x': { pendingOut: true, pendingIn: undefined },
+      'c@x': { pendingOut: false, pendingIn: '<presence/>' },
+    }
+    for (const [jid, state] of Object.entries(states)) {
+      await storage.rosters.update('ann', host, jid, () => ({ ...item, ...state, jid }))
+    }
+    expect((await storage.rosters.pending('ann', host)).map(({ jid }) => jid)).toEqual(['b@x', 'c@x'])
+    expect(await storage.rosters.pending('bob', host)).toEqual([])
+  })
+
   describe('last activity', () => {
     it('is what was said last', async () => {
       expect(await storage.last.get('ann', host)).toBeUndefined()

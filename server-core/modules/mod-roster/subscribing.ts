@@ -147,10 +147,10 @@ export class Subscribing {
   }
 
   async #isOneTooMany(user: string, jid: string): Promise<boolean> {
-    const all = await this.#store.list(user, this.#host)
-    const item = all.find((one) => one.jid === jid)
+    const item = await this.#store.get(user, this.#host, jid)
     if (item?.pendingIn !== undefined || !hasPendingIn(receivedEffect(item, 'subscribe').next)) return false
-    const waiting = all.filter((one) => one.pendingIn !== undefined)
+    const pending = await this.#store.pending(user, this.#host)
+    const waiting = pending.filter((one) => one.pendingIn !== undefined)
     return waiting.length >= this.#rosters.limits.maxPendingIn
   }
 
@@ -172,7 +172,7 @@ export class Subscribing {
   async waiting(user: string): Promise<readonly Stanza[]> {
     const to = this.#rosters.bareJid(user)
     const stanzas: Stanza[] = []
-    for (const item of await this.#store.list(user, this.#host)) {
+    for (const item of await this.#store.pending(user, this.#host)) {
       const from = parseJid(item.jid)
       const element = item.pendingIn === undefined ? undefined : readStanzaText(item.pendingIn)
       if (element !== undefined && from !== undefined) stanzas.push(new Stanza(from, to, element))
@@ -182,7 +182,7 @@ export class Subscribing {
 
   /** The account has come online: what was asked and never answered is asked again. */
   async repeat(user: string): Promise<void> {
-    const items = await this.#store.list(user, this.#host)
+    const items = await this.#store.pending(user, this.#host)
     const now = this.#now()
     for (const item of items) {
       const key = `${user} ${item.jid}`

@@ -33,6 +33,18 @@ export class SqliteRosters implements RosterStore {
     return rows.map(itemOf)
   }
 
+  async pending(user: string, host: string): Promise<readonly RosterItem[]> {
+    const rows = await this.#database.read((db) =>
+      db.all<ItemRow>(
+        `SELECT * FROM roster_items
+         WHERE host = ? AND user = ? AND (pending_out = 1 OR pending_in IS NOT NULL) ORDER BY jid`,
+        host,
+        user,
+      ),
+    )
+    return rows.map(itemOf)
+  }
+
   async get(user: string, host: string, jid: string): Promise<RosterItem | undefined> {
     return this.#database.read((db) => getItem(db, user, host, jid))
   }

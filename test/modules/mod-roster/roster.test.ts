@@ -350,7 +350,7 @@ describe('when the storage is down', () => {
 
   async function withoutStorage<T>(work: () => Promise<T>): Promise<T> {
     const { rosters } = host.storage
-    const names = ['list', 'get', 'update', 'count', 'version', 'changesSince'] as const
+    const names = ['list', 'pending', 'get', 'update', 'count', 'version', 'changesSince'] as const
     for (const name of names) Object.defineProperty(rosters, name, { value: broken, configurable: true })
     try {
       return await work()
