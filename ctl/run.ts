@@ -302,8 +302,11 @@ export class Program {
 
   async #failed(error: unknown): Promise<number> {
     if (error instanceof ReaderGone) return exit.done
-    if (error instanceof Stopped || (error instanceof Error && error.name === 'Interrupted'))
+    if (error instanceof Stopped || (error instanceof Error && error.name === 'Interrupted')) {
+      // Behind the terminal's ^C.
+      if (this.err.isTerminal) await this.err.write('\n')
       return exit.interrupted
+    }
     if (error instanceof UsageError) {
       await this.err.write(`Error: ${error.message}\n`)
       return exit.usage

@@ -10,39 +10,73 @@ const leaving = ['exit', 'quit']
 
 export async function runShell(program: Program): Promise<number> {
   const { node, version } = await program.learn()
-  const isTerminal = program.canAsk
-  if (isTerminal)
-    await program.err.write(`${node}, gatehouse ${version}. 'help' for help, 'exit' or Ctrl-D to leave.\n`)
-  let last: number = exit.done
-  const lines = createInterface({
-    input: program.context.stdin,
-    output: program.context.stderr,
-    terminal: isTerminal,
-    prompt: isTerminal ? 'gatehouse> ' : '',
-    completer: (line: string, done: (error: Error | null, result: [string[], string]) => void) => {
-      completed(program, line).then(
-        (result) => done(null, result),
-        () => done(null, [[], line]),
-      )
-    },
-  })
-  lines.on('SIGINT', () => {
-    lines.write(null, { ctrl: true, name: 'u' })
+  if (!program.canAsk) return runPiped(program)
+  await program.err.write(`${node}, gatehouse ${version}. 'help' for help, 'exit' or Ctrl-D to leave.\n`)
+  let history: string[] = []
+  for (;;) {
+    const line = await typedLine(program, history)
+    if (line === undefined || (await runLine(program, line.text)) === undefined) break
+    history = line.history
+  }
+  return exit.done
+}
+
+interface TypedLine {
+  readonly text: string
+  readonly history: string[]
+}
+
+/**
+ * One line from the terminal; undefined at its end. Each has an interface of its own: while a command runs, what is typed
+ * belongs to that command's questions, and no password may end up in the history.
+ */
+function typedLine(program: Program, history: string[]): Promise<TypedLine | undefined> {
+  return new Promise((resolve) => {
+    const lines = createInterface({
+      input: program.context.stdin,
+      output: program.context.stderr,
+      terminal: true,
+      history,
+      removeHistoryDuplicates: true,
+      prompt: 'gatehouse> ',
+      completer: (line: string, done: (error: Error | null, result: [string[], string]) => void) => {
+        completed(program, line).then(
+          (result) => done(null, result),
+          () => done(null, [[], line]),
+        )
+      },
+    })
+    let current = history
+    let text: string | undefined
+    lines.on('history', (now: string[]) => {
+      current = [...now]
+    })
+    lines.on('SIGINT', () => {
+      program.context.stderr.write('\n')
+      lines.write(null, { ctrl: true, name: 'u' })
+      lines.prompt()
+    })
+    lines.on('line', (line) => {
+      text = line
+      lines.close()
+    })
+    lines.on('close', () => {
+      if (text === undefined) program.context.stderr.write('\n')
+      resolve(text === undefined ? undefined : { text, history: current })
+    })
     lines.prompt()
   })
-  lines.prompt()
-  for await (const line of lines) {
-    // Prompts of a command read the same terminal.
-    lines.pause()
+}
+
+/** Lines of a file or a pipe: nobody can be asked; the exit code is the last command's. */
+async function runPiped(program: Program): Promise<number> {
+  let last: number = exit.done
+  for await (const line of createInterface({ input: program.context.stdin })) {
     const code = await runLine(program, line)
     if (code === undefined) break
     last = code
-    lines.resume()
-    lines.prompt()
   }
-  lines.close()
-  if (isTerminal) await program.err.write('\n')
-  return isTerminal ? exit.done : last
+  return last
 }
 
 async function runLine(program: Program, line: string): Promise<number | undefined> {

@@ -1,6 +1,6 @@
 /** `watch COMMAND …`: the same again and again, on a terminal always at its top. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { commandName, exit, type Program } from './run.ts'
+import { commandName, exit, type Program, Stopped } from './run.ts'
 import { UsageError, type Word } from './words.ts'
 
 const defaultInterval = 2
@@ -25,7 +25,7 @@ export async function runWatch(program: Program, words: readonly Word[]): Promis
       const code = await program.child({}).dispatch(name, rest)
       if (code === exit.usage) return code
       await delay(interval, undefined, { signal: stop.signal }).catch(() => undefined)
-      if (stop.signal.aborted) return exit.interrupted
+      if (stop.signal.aborted) throw new Stopped()
     }
   } finally {
     off()
