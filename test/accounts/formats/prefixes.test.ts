@@ -1,6 +1,8 @@
 /** Which format a value has is decided by how it begins, and by that alone. */
+import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { formats, recogniseFormat } from '../../../server-core/accounts/formats/index.ts'
+import { root } from '../../harness/paths.ts'
 
 test('no value can begin as two formats do', () => {
   const all = formats.flatMap(({ name, prefixes }) => prefixes.map((prefix) => ({ name, prefix })))
@@ -44,4 +46,9 @@ test.each([
   '$2b$'.slice(1),
 ])('nobody knows %j', (value) => {
   expect(recogniseFormat(value)).toBeUndefined()
+})
+
+test('the manual names every format', () => {
+  const manual = readFileSync(`${root}/docs/password-formats.md`, 'utf8')
+  for (const { name } of formats) expect(manual).toContain(`\`${name}\``)
 })
