@@ -17,7 +17,7 @@ export async function streamFeatures(
   const secure = c2s.connection.secure
   const list: Element[] = []
   if (!secure && listener.starttls && !authenticated) {
-    const required = listener.starttls_required && !listener.allow_unencrypted_plain_auth
+    const required = listener.starttls_required && !c2s.login.allowsClear
     list.push(el('starttls', { xmlns: ns.tls }, required ? el('required') : undefined))
     // nothing else may be negotiated before it (RFC 6120 §5.3.1)
     if (required) return list

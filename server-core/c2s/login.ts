@@ -1,4 +1,5 @@
 /** From the stream header to a login: features, TLS, SASL (RFC 6120 §4.3, §5, §6). */
+import { isLoopback } from '../net/address-limits.ts'
 import { type Binding, channelBinding } from '../net/channel-binding.ts'
 import { mechanismsFor, type SaslExchange, type SaslStep, saslMechanisms } from '../stream/sasl/index.ts'
 import type { StreamHeader } from '../stream/stream-in.ts'
@@ -30,10 +31,14 @@ export class Login {
     return this.#c2s.connection.secure
   }
 
+  /** PLAIN without TLS is for programs on this machine only: nobody can listen there. */
+  get allowsClear(): boolean {
+    return this.#c2s.listener.allow_unencrypted_plain_auth && isLoopback(this.#c2s.connection.remoteAddress)
+  }
+
   /** TLS is there, or is not asked for. */
   get #mayLogIn(): boolean {
-    const { listener } = this.#c2s
-    return this.secure || !listener.starttls_required || listener.allow_unencrypted_plain_auth
+    return this.secure || !this.#c2s.listener.starttls_required || this.allowsClear
   }
 
   /** Direct TLS (XEP-0368): the handshake comes before any stream. */
@@ -79,7 +84,7 @@ export class Login {
       this.#offered = this.#mayLogIn
         ? await mechanismsFor(host.authenticator, host.name, {
             secure: this.secure,
-            allowPlainInClear: c2s.listener.allow_unencrypted_plain_auth,
+            allowPlainInClear: this.allowsClear,
             channelBinding: this.#binding,
           })
         : []
@@ -147,7 +152,7 @@ export class Login {
     const mechanism = this.#offered.includes(name) ? saslMechanisms.get(name) : undefined
     if (!mechanism) {
       const known = saslMechanisms.get(name)
-      return this.#fail(known?.needsTls && !this.secure ? 'encryption-required' : 'invalid-mechanism')
+      return this.#refuse(known?.needsTls && !this.secure ? 'encryption-required' : 'invalid-mechanism')
     }
     const host = c2s.served
     const exchange = mechanism.start({
