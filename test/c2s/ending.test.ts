@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { stop } from '../../server-core/extend/hooks.ts'
 import type { Stanza } from '../../server-core/xmpp/stanza.ts'
-import { before, until } from '../harness/deadline.ts'
+import { before as inTime, until } from '../harness/deadline.ts'
 import { child } from '../harness/stanza.ts'
 import { host, Rig } from './rig.ts'
 
@@ -217,7 +217,7 @@ describe('a connection that is lost while its session opens', () => {
       await slow.passed
     })
     const login = rig.login('bob', { available: false }).catch(() => undefined)
-    await before(5_000, 'the hook', reached.passed)
+    await inTime(5_000, 'the hook', reached.passed)
     const [session] = rig.connected
     session?.connection.destroy('gone')
     await login
@@ -278,7 +278,7 @@ describe('the end of the server', () => {
     const alice = await rig.login('alice')
     const session = rig.session(alice)
     alice.message('bob@localhost', 'last words')
-    await before(5_000, 'the message', reached.passed)
+    await inTime(5_000, 'the message', reached.passed)
     let over = false
     void session.over.then(() => {
       over = true
@@ -288,7 +288,7 @@ describe('the end of the server', () => {
     await turn()
     expect([over, done]).toEqual([false, false])
     slow.open()
-    await before(5_000, 'the end', session.over)
+    await inTime(5_000, 'the end', session.over)
     expect(done).toBe(true)
   })
 })

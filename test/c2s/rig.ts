@@ -3,6 +3,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import { type Logger, pino } from 'pino'
 import { Authenticator } from '../../server-core/auth/authenticator.ts'
+import type { AuthBackend } from '../../server-core/auth/backend.ts'
 import { C2s } from '../../server-core/c2s/c2s.ts'
 import type { C2sServer } from '../../server-core/c2s/c2s-server.ts'
 import { ResumableSessions } from '../../server-core/c2s/stream-management.ts'
@@ -18,6 +19,12 @@ import { SessionManager } from '../../server-core/routing/session-manager.ts'
 import { TestClient } from '../harness/client.ts'
 
 export const host = 'localhost'
+
+export interface RigOptions {
+  /** Where clients seem to come from. */
+  readonly address?: string
+  readonly checkPassword?: AuthBackend['checkPassword']
+}
 
 export class Rig {
   readonly port: number
@@ -43,7 +50,11 @@ export class Rig {
   }
 
   /** @param options of gatehouse.yml @param offline what the offline module would provide */
-  static async start(options: Record<string, unknown> = {}, offline?: OfflineService): Promise<Rig> {
+  static async start(
+    options: Record<string, unknown> = {},
+    offline?: OfflineService,
+    { address, checkPassword = async () => ({ ok: true }) }: RigOptions = {},
+  ): Promise<Rig> {
     const lines: Record<string, unknown>[] = []
     const log: Logger = pino({ level: 'debug' }, { write: (line: string) => lines.push(JSON.parse(line)) })
     const config = configSchema.parse({
@@ -65,10 +76,7 @@ export class Rig {
     })
     const local = new LocalRouter(router, sessions, iqs, hooks)
     router.registerLocalRoute(host, (stanza) => local.route(stanza))
-    const backend = {
-      checkPassword: async () => ({ ok: true }) as const,
-      accountExists: exists,
-    }
+    const backend = { checkPassword, accountExists: exists }
     const served = {
       name: host,
       authenticator: new Authenticator(host, [{ name: 'anybody', backend }] as never, log),
@@ -96,6 +104,7 @@ export class Rig {
       tlsHandshakeTimeout: config.tls_handshake_timeout,
     }
     const listener = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => {
+      if (address !== undefined) Object.defineProperty(socket, 'remoteAddress', { value: address })
       const connection = new Connection(socket, limits)
       connected.push(
         new C2s(server, entry, connection, (over) => {
