@@ -2,6 +2,7 @@
  * XML as this project sees it: elements, attributes, character data. Nothing else can occur in a stream (RFC 6120 §11.1).
  * Elements are never changed; what changes them makes a new one.
  */
+import { nodesToString } from './serialize.ts'
 
 export type Attribute = readonly [name: string, value: string]
 
@@ -123,9 +124,17 @@ export function getChild(parent: Element, name: string, ns: string): Element | u
   return undefined
 }
 
-/** A new element with these children behind the others. */
+/** A new element with these children behind the others, which stay as received. */
 export function appendSubtags(element: Element, list: readonly Node[]): Element {
-  return new Element(element.name, element.attributes, [...element.children, ...list], element.ns)
+  const { name, attributes, children, ns, content } = element
+  const all = [...children, ...list]
+  return new Element(
+    name,
+    attributes,
+    all,
+    ns,
+    content === undefined ? undefined : content + nodesToString(list),
+  )
 }
 
 /** A new element whose attribute has that value; added at the end if it was absent. The content stays as received. */

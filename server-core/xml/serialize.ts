@@ -1,21 +1,23 @@
-/** Elements as text. Everything that could not be read back is refused here, before it reaches a stream. */
+/** Elements as text. What could not be read back is refused here, before it reaches a stream. */
 import type { Attribute, Element, Node } from './element.ts'
+import { isQualifiedName } from './names.ts'
 
-/** Thrown for a tree that has no text in XML: a mistake of the code that made it. */
+/** Thrown for a tree that no document can hold: a mistake of the code that made it. */
 export class UnserializableError extends Error {
   override readonly name = 'UnserializableError'
 }
 
-/** XML 1.0 §2.2: characters that no document can hold, lone surrogates among them. */
-const forbidden = /[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]/u
+/** XML 1.0 §2.2: characters that no document can hold; halves of surrogate pairs are none at all. */
+const forbidden = /[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]/u
 
 /** Whether XML can hold this text; to be asked before text of unknown origin is put into a tree. */
 export function isXmlText(text: string): boolean {
   return !forbidden.test(text)
 }
 
-const specialInText = /[&<>"'\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]/
-const specialInValue = /[&<>"'\x00-\x1f\ud800-\udfff\ufffe\uffff]/
+// One look at each text: nearly none has anything to write in another way, or to look at twice.
+const unusualInText = /[&<>"'\0-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]/
+const unusualInValue = /[&<>"'\0-\x1f\ud800-\udfff\ufffe\uffff]/
 
 const references: Readonly<Record<string, string>> = {
   '&': '&amp;',
@@ -28,18 +30,18 @@ const references: Readonly<Record<string, string>> = {
   '\r': '&#13;',
 }
 
-/** Character data as it is written: & < > " ' and CR as references. Characters that XML forbids are an error. */
+/** Character data as it is written: & < > " ' and CR as references. */
 export function crypt(text: string): string {
-  return specialInText.test(text) ? escaped(text, /[&<>"'\r]/g) : text
+  return unusualInText.test(text) ? escaped(text, /[&<>"'\r]/g) : text
 }
 
-/** An attribute's value as it is written: also TAB and LF as references, else they would be read as spaces. */
+/** An attribute's value as it is written: TAB and LF as references too, else they would be read as spaces. */
 export function cryptValue(text: string): string {
-  return specialInValue.test(text) ? escaped(text, /[&<>"'\t\n\r]/g) : text
+  return unusualInValue.test(text) ? escaped(text, /[&<>"'\t\n\r]/g) : text
 }
 
 function escaped(text: string, special: RegExp): string {
-  if (forbidden.test(text)) throw new UnserializableError('a text holds a character that XML forbids')
+  if (forbidden.test(text)) throw new UnserializableError('a text has a character that XML forbids')
   return text.replace(special, (char) => references[char] as string)
 }
 
@@ -48,46 +50,83 @@ export function startTag(element: Element): string {
   return `${openTag(element)}>`
 }
 
-function openTag(element: Element): string {
-  let text = `<${element.name}`
-  for (const [name, value] of element.attributes as readonly Attribute[])
-    text += ` ${name}='${cryptValue(value)}'`
-  return text
-}
-
 /** The whole element. Children that are as they were received are written as they were received. */
 export function elementToString(element: Element): string {
   const { content } = element
-  if (content !== undefined) {
-    return content === '' ? `${openTag(element)}/>` : `${openTag(element)}>${content}</${element.name}>`
-  }
-  let text = openTag(element)
-  if (element.children.length === 0) return `${text}/>`
-  // A stack of our own: a tree may be deeper than the call stack.
-  const above: { element: Element; next: number }[] = []
-  let current = element
-  let next = 0
+  if (content === undefined) return treeToString(element)
+  return content === '' ? `${openTag(element)}/>` : `${openTag(element)}>${content}</${element.name}>`
+}
+
+/** Elements and texts, one behind the other. */
+export function nodesToString(nodes: readonly Node[]): string {
+  let text = ''
+  for (const node of nodes) text += typeof node === 'string' ? crypt(node) : elementToString(node)
+  return text
+}
+
+/** With a stack of our own, as trees may be deeper than the call stack. */
+function treeToString(root: Element): string {
+  let text = openTag(root)
+  if (root.children.length === 0) return `${text}/>`
   text += '>'
+  const above: { readonly element: Element; readonly next: number }[] = []
+  let element = root
+  let next = 0
   for (;;) {
-    const child: Node | undefined = current.children[next++]
-    if (child === undefined) {
-      text += `</${current.name}>`
-      const up = above.pop()
-      if (up === undefined) return text
-      current = up.element
-      next = up.next
-    } else if (typeof child === 'string') {
+    if (next === element.children.length) {
+      text += `</${element.name}>`
+      const outer = above.pop()
+      if (outer === undefined) return text
+      element = outer.element
+      next = outer.next
+      continue
+    }
+    const child = element.children[next++] as Node
+    if (typeof child === 'string') {
       text += crypt(child)
+    } else if (child.content !== undefined || child.children.length === 0) {
+      text += child.content ? elementToString(child) : `${openTag(child)}/>`
     } else {
-      text += openTag(child)
-      if (child.content !== undefined && child.content !== '') text += `>${child.content}</${child.name}>`
-      else if (child.children.length === 0) text += '/>'
-      else {
-        text += '>'
-        above.push({ element: current, next })
-        current = child
-        next = 0
-      }
+      text += `${openTag(child)}>`
+      above.push({ element, next })
+      element = child
+      next = 0
     }
   }
+}
+
+function openTag(element: Element): string {
+  const { name, attributes } = element
+  if (!isKnownName(name)) refuseName(name)
+  let text = `<${name}`
+  for (let n = 0; n < attributes.length; n++) {
+    const [key, value] = attributes[n] as Attribute
+    if (!isKnownName(key)) refuseName(key)
+    for (let k = 0; k < n; k++) {
+      if ((attributes[k] as Attribute)[0] === key)
+        throw new UnserializableError(`<${name}/> has two "${key}"`)
+    }
+    text += ` ${key}='${cryptValue(value)}'`
+  }
+  return text
+}
+
+/** Names that were found right: there are few, and they come all the time. */
+const names = new Set<string>()
+const maxNames = 2000
+
+function isKnownName(name: string): boolean {
+  if (names.has(name)) return true
+  if (!isQualifiedName(name)) return false
+  if (names.size < maxNames && name.length <= 64) names.add(copy(name))
+  return true
+}
+
+function refuseName(name: string): never {
+  throw new UnserializableError(`${JSON.stringify(name)} is no name in XML`)
+}
+
+/** The same text in memory of its own: a slice would keep the whole text alive that it was cut from. */
+function copy(text: string): string {
+  return Buffer.from(text).toString()
 }

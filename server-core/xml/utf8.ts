@@ -1,12 +1,12 @@
 /** UTF-8: how far bytes are valid, and short texts from bytes. */
 import { isUtf8 } from 'node:buffer'
 
-/** How many bytes at the end begin a character that is not all there. */
+/** How many bytes at the end may begin a character that is not all there. */
 export function unfinishedBytes(bytes: Buffer, start: number, end: number): number {
   for (let back = 1; back <= 3 && end - back >= start; back++) {
     const byte = bytes[end - back] as number
-    if (byte < 0x80) return 0
-    if (byte >= 0xc0) return (byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2) > back ? back : 0
+    if (byte < 0x80 || byte === 0xc0 || byte === 0xc1 || byte > 0xf4) return 0
+    if (byte > 0xc1) return (byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2) > back ? back : 0
   }
   return 0
 }
