@@ -177,8 +177,7 @@ export class SessionManager implements Sessions {
   }
 
   #toSession(stanza: Stanza, session: Session): void | Promise<void> {
-    if (stanza.kind === 'presence' && isSubscription(stanza.type))
-      return this.#presence(stanza, new Map([['', session]]))
+    if (stanza.kind === 'presence' && isSubscription(stanza.type)) return this.#subscription(stanza)
     if (stanza.kind === 'presence' && stanza.type === 'probe') return this.#probe(stanza)
     if (stanza.kind === 'iq' && stanza.isRequest && this.#options.iqNeedsPresence) {
       return this.#iqIfSeen(stanza, session)
@@ -226,16 +225,18 @@ export class SessionManager implements Sessions {
 
   async #presence(stanza: Stanza, sessions: ReadonlyMap<string, Session>): Promise<void> {
     if (stanza.type === 'probe') return this.#probe(stanza)
-    if (isSubscription(stanza.type)) return this.#subscription(stanza, sessions)
+    // to a resource that is not there goes only a request (RFC 6121 §8.5.3.2)
+    if (isSubscription(stanza.type)) {
+      if (stanza.to.resource === '' || stanza.type === 'subscribe') return this.#subscription(stanza)
+      return
+    }
     // to a resource that is not there, or an error: nobody to tell
     if (stanza.to.resource !== '' || stanza.type === 'error') return
     for (const session of sessions.values()) if (session.presence) session.deliver(stanza)
   }
 
-  async #subscription(stanza: Stanza, sessions: ReadonlyMap<string, Session>): Promise<void> {
+  async #subscription(stanza: Stanza): Promise<void> {
     const { user, host, resource } = stanza.to
-    // only a request may go to a resource that is not there
-    if (resource !== '' && sessions.size === 0 && stanza.type !== 'subscribe') return
     if (!(await this.#accountExists(user, host))) return
     const toAccount = resource === '' ? stanza : stanza.withTo(stanza.to.bare)
     const show = await this.#hooks.fold('roster_in_subscription', host, false, {
@@ -244,19 +245,24 @@ export class SessionManager implements Sessions {
       stanza: toAccount,
     })
     if (!show) return
-    for (const session of this.ofUser(user, host)) if (session.presence) session.deliver(toAccount)
+    // a request is for those who are there, an answer for those who see the roster (RFC 6121 §3.1.3, §3.1.6)
+    for (const session of this.ofUser(user, host)) {
+      if (stanza.type === 'subscribe' ? session.presence : session.interested) session.deliver(toAccount)
+    }
   }
 
   async #probe(stanza: Stanza): Promise<void> {
     const { user, host } = stanza.to
     if (!(await this.#accountExists(user, host))) return this.#router.route(unsubscribed(stanza))
     const own = stanza.from.bareText === stanza.to.bareText
-    const { subscription } = await this.#hooks.fold(
+    const { subscription, failed } = await this.#hooks.fold(
       'roster_get_jid_info',
       host,
       { subscription: 'none', groups: [] },
       { user, host, jid: stanza.from.bare },
     )
+    // no answer is better than `unsubscribed`, which would end a subscription that may be there
+    if (failed && !own) return
     const allowed = own || subscription === 'from' || subscription === 'both'
     await this.#hooks.run('presence_probe_hook', host, { from: stanza.from, to: stanza.to })
     for (const answer of answerProbe(stanza, allowed, this.ofUser(user, host)))
@@ -278,14 +284,14 @@ export class SessionManager implements Sessions {
     const { user, host } = stanza.to
     const own = stanza.from.bareText === stanza.to.bareText || stanza.from.text === host
     if (own || session.seenBy(stanza.from)) return session.deliver(stanza)
-    const { subscription } = await this.#hooks.fold(
+    const { subscription, failed } = await this.#hooks.fold(
       'roster_get_jid_info',
       host,
       { subscription: 'none', groups: [] },
       { user, host, jid: stanza.from.bare },
     )
     if (subscription === 'from' || subscription === 'both') return session.deliver(stanza)
-    return this.#refuse(stanza)
+    return this.#refuse(stanza, failed ? 'internal-server-error' : 'service-unavailable')
   }
 
   async #refuse(stanza: Stanza, condition: StanzaErrorCondition = 'service-unavailable'): Promise<void> {
