@@ -144,6 +144,10 @@ describe('every example', () => {
     'of %s works and has the shape',
     async (name) => {
       if (makes.includes(name)) await server.ctl(['unregister', 'alice', 'localhost'])
+      if (name.startsWith('get_vcard')) {
+        await server.ctl(['set_vcard', 'alice', 'localhost', 'NICKNAME', 'Al'])
+        await server.ctl(['set_vcard2', 'alice', 'localhost', 'N', 'FAMILY', 'Liddell'])
+      }
       if (name === 'unban_account') await server.ctl(['ban_account', 'alice', 'localhost', 'x'])
       const command = named(name)
       const { reply, rows } = await run(command, command.example)

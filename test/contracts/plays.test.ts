@@ -67,7 +67,7 @@ function expectation(lines: readonly string[]): RegExp {
     .split(/(~[^~]+~)/)
     .map((part) =>
       part.startsWith('~') && part.endsWith('~') && part.length > 2
-        ? part.slice(1, -1).replace('(?s).*', '[^]*')
+        ? part.slice(1, -1).replaceAll('(?s).*', '[^]*')
         : part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'),
     )
     .join('')

@@ -14,6 +14,7 @@ import {
   sessionsOf,
 } from './account.ts'
 import { host, newSecret, secret, user, word } from './arguments.ts'
+import { dateText } from './last.ts'
 
 /** Names of hash methods, as the originals have them, and Node's. */
 const hashMethods: Readonly<Record<string, string>> = {
@@ -227,10 +228,6 @@ async function* banned(server: AdminServer, hostName: string): AsyncGenerator<Ro
     const ban = (await server.storage.accounts.get(name, prepared))?.ban
     if (ban) yield [name, dateText(ban.since), ban.by, ban.reason]
   }
-}
-
-function dateText(seconds: number): string {
-  return new Date(seconds * 1_000).toISOString().replace('.000Z', 'Z')
 }
 
 /** Hexadecimal in any case, or as mongooseimctl compared it: upper case, bytes below 16 as one digit. */

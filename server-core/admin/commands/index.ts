@@ -6,11 +6,15 @@ import type { CommandSpec } from '../../extend/command.ts'
 import type { AdminServer } from '../admin-server.ts'
 import { accountCommands } from './accounts.ts'
 import { coreCommands } from './core.ts'
+import { lastCommands } from './last.ts'
+import { oldUserCommands } from './old-users.ts'
+import { privateCommands } from './private.ts'
 import { registrationCommands } from './registration.ts'
 import { rosterCommands } from './roster.ts'
 import { sessionCommands } from './sessions.ts'
 import { stanzaCommands } from './stanza.ts'
 import { statsCommands } from './stats.ts'
+import { vcardCommands } from './vcard.ts'
 
 export type CommandFamily = (server: AdminServer) => readonly CommandSpec[]
 
@@ -35,14 +39,14 @@ export const submods = [
 const none: CommandFamily = () => []
 
 export const extraFamilies: Readonly<Record<(typeof submods)[number], CommandFamily>> = {
-  accounts: accountCommands,
+  accounts: (server) => [...accountCommands(server), ...oldUserCommands(server)],
   gdpr: none,
-  last: none,
+  last: lastCommands,
   node: none,
-  private: none,
+  private: privateCommands,
   roster: rosterCommands,
   sessions: sessionCommands,
   stanza: stanzaCommands,
   stats: statsCommands,
-  vcard: none,
+  vcard: vcardCommands,
 }

@@ -1,0 +1,122 @@
+/** Accounts that nobody uses any more: counted, listed, removed. */
+import { type Caller, CommandError, type CommandSpec, defineCommand } from '../../extend/command.ts'
+import { type Jid, makeJid, parseJid, prepareHost } from '../../xmpp/jid.ts'
+import type { AdminServer } from '../admin-server.ts'
+import type { ResultShape, Row } from '../control-protocol.ts'
+import { host, integer, word } from './arguments.ts'
+import { lastService } from './last.ts'
+
+const day = 86_400
+const result: ResultShape = { kind: 'list', columns: [{ name: 'text', type: 'string' }] }
+
+export function oldUserCommands(server: AdminServer): readonly CommandSpec[] {
+  const category = 'accounts'
+  const days = () => integer('days without being seen')
+  const except = () => word('addresses that stay whatever their age, separated by ;').optional()
+  return [
+    defineCommand({
+      name: 'delete_old_users',
+      doc: 'Delete the users of all hosts that were neither seen nor registered for some days',
+      category,
+      tags: ['accounts', 'purge'],
+      args: { days: days(), except: except() },
+      forms: [{ names: ['days'] }, { names: ['days', 'except'] }],
+      result,
+      example: 'delete_old_users 365',
+      destroys: 'bulk',
+      run: (args, caller) => remove(server, server.hosts, args.days, args.except, caller),
+      preview: (args) => preview(server, server.hosts, args.days, args.except),
+    }),
+    defineCommand({
+      name: 'delete_old_users_vhost',
+      doc: 'Delete the users of a host that were neither seen nor registered for some days',
+      category,
+      tags: ['accounts', 'purge'],
+      args: { host: host('host of the accounts'), days: days(), except: except() },
+      forms: [{ names: ['host', 'days'] }, { names: ['host', 'days', 'except'] }],
+      result,
+      example: 'delete_old_users_vhost localhost 365',
+      destroys: 'bulk',
+      run: (args, caller) => remove(server, served(server, args.host), args.days, args.except, caller),
+      preview: (args) => preview(server, served(server, args.host), args.days, args.except),
+    }),
+    defineCommand({
+      name: 'num_active_users',
+      doc: 'Get the number of users of a host that were seen in the last days',
+      category,
+      tags: ['accounts', 'stats'],
+      args: { host: host('host of the accounts'), days: integer('how many days back') },
+      result: { kind: 'integer', name: 'users' },
+      example: 'num_active_users localhost 30',
+      run(args) {
+        const [name] = served(server, args.host)
+        return name === undefined ? 0 : server.storage.last.countSince(name, now() - args.days * day)
+      },
+    }),
+  ]
+}
+
+function now(): number {
+  return Math.floor(Date.now() / 1_000)
+}
+
+function served(server: AdminServer, name: string): readonly string[] {
+  const prepared = prepareHost(name)
+  return prepared !== undefined && server.hosts.includes(prepared) ? [prepared] : []
+}
+
+/** Registration counts as activity, whoever is online stays; without mod_last nothing is known, so nobody is old. */
+async function oldUsers(
+  server: AdminServer,
+  hosts: readonly string[],
+  days: number,
+  except: string | undefined,
+): Promise<Jid[]> {
+  if (days < 0) throw new CommandError('days must not be negative')
+  const kept = new Set((except ?? '').split(';').map((text) => parseJid(text)?.bareText))
+  const before = now() - days * day
+  const services = hosts.map((name) => ({ name, last: lastService(server, name) }))
+  const old: Jid[] = []
+  for (const { name, last } of services) {
+    for await (const user of server.storage.accounts.list(name)) {
+      const jid = makeJid(user, name)
+      if (kept.has(jid.text) || isOnline(server, jid)) continue
+      const created = (await server.storage.accounts.get(user, name))?.created ?? now()
+      const seen = Math.max(created, (await last.get(user))?.seconds ?? 0)
+      if (seen <= before) old.push(jid)
+    }
+  }
+  return old
+}
+
+function isOnline(server: AdminServer, jid: Jid): boolean {
+  return server.sessions.ofUser(jid.user, jid.host).length > 0
+}
+
+async function preview(
+  server: AdminServer,
+  hosts: readonly string[],
+  days: number,
+  except: string | undefined,
+): Promise<Row[]> {
+  const old = await oldUsers(server, hosts, days, except)
+  return [[`Would delete ${old.length} users:`], ...old.map((jid) => [jid.text])]
+}
+
+async function remove(
+  server: AdminServer,
+  hosts: readonly string[],
+  days: number,
+  except: string | undefined,
+  caller: Caller,
+): Promise<Row[]> {
+  const removed: Row[] = []
+  const old = await oldUsers(server, hosts, days, except)
+  for (const [i, jid] of old.entries()) {
+    if (caller.signal.aborted) throw new CommandError(`cancelled; ${removed.length} users were deleted`)
+    caller.progress(i, old.length, jid.text)
+    // It may have come online meanwhile.
+    if (!isOnline(server, jid) && (await server.removeAccount(jid.user, jid.host))) removed.push([jid.text])
+  }
+  return [[`Deleted ${removed.length} users:`], ...removed]
+}
