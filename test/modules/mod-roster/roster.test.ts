@@ -384,6 +384,17 @@ describe('when the storage is down', () => {
     expect(unknown.info.failed).toBe(true)
   })
 
+  it('never tells who asks for presence that he may not see it', async () => {
+    await put(juliet, { subscription: 'both' })
+    await login()
+    host.take()
+    const probe = `<presence type='probe' id='p' from='${juliet}' to='${bare()}'/>`
+    await withoutStorage(() => host.send(probe))
+    expect(host.take()).toEqual([])
+    await host.send(probe)
+    expect(host.take()).toEqual([expect.stringContaining('<status>here</status>')])
+  })
+
   it('tells the client that nothing was changed, and sends nothing on', async () => {
     const session = await login()
     await withoutStorage(() => host.send(`<presence type='subscribe' from='${bare()}' to='${juliet}'/>`))
