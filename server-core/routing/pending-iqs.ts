@@ -26,7 +26,7 @@ export class PendingIqs {
       const timer = setTimeout(() => {
         this.#waiting.delete(key)
         reject(new StanzaError('remote-server-timeout', 'no answer in time'))
-      }, this.#timeout)
+      }, this.#timeout).unref()
       this.#waiting.set(key, {
         settle: (answer) => {
           clearTimeout(timer)

@@ -56,6 +56,8 @@ export class Router {
 
   #failed(stanza: Stanza, err: unknown): void | Promise<void> {
     this.#log.error({ err, to: stanza.to.text }, 'a stanza could not be handled')
+    // an error for presence would end subscriptions and directed presence that are in order
+    if (stanza.kind === 'presence') return
     const answer = errorReply(stanza, new StanzaError('internal-server-error'))
     if (answer) return this.route(answer)
   }
@@ -63,6 +65,8 @@ export class Router {
   /** Sends a request of the server's own and waits for its answer, at most 32 s. */
   async request(stanza: Stanza): Promise<Element> {
     const answer = this.#pending.wait(stanza)
+    // it may come, or fail to, while the request still is on its way
+    answer.catch(() => undefined)
     await this.route(stanza)
     return answer
   }
