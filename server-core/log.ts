@@ -44,9 +44,11 @@ export async function createLogger(options: LogOptions): Promise<Logger> {
   } else {
     stream = destination({ dest: options.file ?? 2, sync: true, append: true, mkdir: false })
   }
-  return pino(
+  const family: Family = { level: options.level, children: [] }
+  const logger = pino(
     {
       level: logLevels[options.level],
+      onChild: (child) => remember(family, child as Logger),
       base: null,
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label === 'warn' ? 'warning' : label }) },
@@ -54,6 +56,39 @@ export async function createLogger(options: LogOptions): Promise<Logger> {
     },
     stream,
   )
+  families.set(logger, family)
+  return logger
+}
+
+/** Loggers of parts of the program have a level of their own, which has to follow. */
+interface Family {
+  level: LogLevel
+  children: WeakRef<Logger>[]
+}
+
+const families = new WeakMap<Logger, Family>()
+
+function remember(family: Family, child: Logger): void {
+  // Those of parts that have ended are forgotten, now and then.
+  if (family.children.length % 64 === 63) family.children = family.children.filter((ref) => ref.deref())
+  family.children.push(new WeakRef(child))
+}
+
+/** Of a logger that createLogger made; 'none' of any other. */
+export function logLevelOf(logger: Logger): LogLevel {
+  return families.get(logger)?.level ?? 'none'
+}
+
+/** Changes how much is logged from now on, by the logger of createLogger and by all that were made from it. */
+export function setLogLevel(logger: Logger, level: LogLevel): void {
+  const family = families.get(logger)
+  if (!family) return
+  logger.level = logLevels[level]
+  family.level = level
+  for (const child of family.children) {
+    const alive = child.deref()
+    if (alive) alive.level = logLevels[level]
+  }
 }
 
 /** A logger that says nothing, for tests and for programs that were told so. */

@@ -1,6 +1,7 @@
 /** The server itself: its state, its hosts, its log. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { CommandError, type CommandSpec, defineCommand } from '../../extend/command.ts'
+import { type LogLevel, logLevelOf, logLevels, setLogLevel } from '../../log.ts'
 import { el } from '../../xml/element.ts'
 import { makeJid, prepareHost } from '../../xmpp/jid.ts'
 import { Stanza } from '../../xmpp/stanza.ts'
@@ -9,6 +10,9 @@ import { byText } from '../order.ts'
 import { kickReason, sessionsOf } from './account.ts'
 import { host, user, word } from './arguments.ts'
 import { inOrder } from './sessions.ts'
+
+/** Most silent first. */
+const levelNames = Object.keys(logLevels) as LogLevel[]
 
 /** stop_kindly waits no longer than this. */
 const maxStopDelay = 86_400
@@ -37,6 +41,20 @@ export function coreCommands(server: AdminServer): readonly CommandSpec[] {
       run: () => server.sessions.count(),
     }),
     defineCommand({
+      name: 'get_loglevel',
+      doc: 'Get how much is logged',
+      category,
+      tags: ['logs', 'server'],
+      args: {},
+      result: { kind: 'restuple' },
+      example: 'get_loglevel',
+      run() {
+        const level = logLevelOf(server.log)
+        const text = `global loglevel is ${levelNames.indexOf(level)}, which means '${level}'`
+        return { ok: true, text }
+      },
+    }),
+    defineCommand({
       name: 'kick_user',
       doc: 'End all sessions of a user, and say how many there were',
       category,
@@ -59,6 +77,22 @@ export function coreCommands(server: AdminServer): readonly CommandSpec[] {
       result: { kind: 'list', columns: [{ name: 'vhost', type: 'string' }] },
       example: 'registered_vhosts',
       run: () => [...server.hosts].sort(byText).map((name) => [name]),
+    }),
+    defineCommand({
+      name: 'set_loglevel',
+      doc: 'Set how much is logged, until the server ends',
+      category,
+      tags: ['logs', 'server'],
+      args: { loglevel: word(levelNames.join(', '), levelNames) },
+      result: { kind: 'rescode' },
+      example: 'set_loglevel debug',
+      run(args) {
+        const level = levelNames.find((name) => name === args.loglevel)
+        if (!level)
+          throw new CommandError(`Wrong level: ${args.loglevel}. Choose one of: ${levelNames.join(', ')}`)
+        setLogLevel(server.log, level)
+        return undefined
+      },
     }),
     defineCommand({
       name: 'status',
