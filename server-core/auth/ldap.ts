@@ -3,6 +3,7 @@
  * the directory's to judge. Only its answer "success" to that bind is a yes.
  */
 import type { Logger } from '../log.ts'
+import { nodeprep } from '../xmpp/stringprep.ts'
 import type { AuthBackend, Verdict } from './backend.ts'
 import { Changes } from './ldap/changes.ts'
 import { type Deadline, deadlineIn } from './ldap/deadline.ts'
@@ -73,7 +74,8 @@ export function ldapBackend(options: LdapOptions, log: Logger): LdapBackend {
     async checkPassword(user, host, password, signal) {
       // Before any traffic: a bind with an empty password succeeds for everybody (RFC 4513 §5.1.2).
       const text = passwordText(password)
-      if (!isPossible(user) || text === undefined) return { ok: false, reason: 'wrong' }
+      if (!isPossible(user)) return { ok: false, reason: 'unknown' }
+      if (text === undefined) return { ok: false, reason: 'wrong' }
       const limit = deadline(signal)
       return await directory.ask(limit, (server) => logIn(server, { user, host }, text, limit))
     },
@@ -120,8 +122,9 @@ export function ldapBackend(options: LdapOptions, log: Logger): LdapBackend {
   return backend
 }
 
+/** What is not prepared (RFC 6122 §2.3) could be another spelling of a name that the directory knows. */
 function isPossible(user: string): boolean {
-  return user !== '' && Buffer.byteLength(user) <= maxUserBytes && !user.includes('\0')
+  return user !== '' && Buffer.byteLength(user) <= maxUserBytes && nodeprep(user) === user
 }
 
 /** Undefined for what no directory can have as a password: it takes text, and some servers stop at a NUL. */

@@ -80,14 +80,17 @@ export class Changes {
       isDone = verdict.ok
       return verdict.ok ? verdict : { ok: false, reason: 'refused' }
     } finally {
-      if (!isDone) await this.#takeBack(server, dn)
+      if (!isDone) await this.#takeBack(server, connection, dn)
     }
   }
 
-  async #takeBack(server: Server, dn: string): Promise<void> {
+  async #takeBack(server: Server, used: Connection, dn: string): Promise<void> {
     const deadline = deadlineIn(this.#options.ldap_operation_timeout, never)
     try {
-      const result = await server.asService(deadline, (connection) => connection.delete(dn, deadline))
+      // Not one of the pool's: that might wait for the one that we hold.
+      const connection = used.isOpen ? used : await server.openBound(deadline)
+      const result = await connection.delete(dn, deadline)
+      if (connection !== used) connection.destroy()
       if (result.code === codes.success || result.code === codes.noSuchObject) return
       this.#log.error({ entry: dn, result: inWords(result) }, 'a new user without a password remains')
     } catch (error) {

@@ -76,7 +76,8 @@ const dereferences: Readonly<Record<Deref, number>> = { never: 0, searching: 1, 
 /** ldapjs's parts that are not in its types. */
 interface Internals {
   _socket: Socket | null
-  readonly urls: { hostname: string }[]
+  /** Gives these two to net.connect or tls.connect as they are, at its next turn. */
+  readonly urls: { hostname: string; port: unknown }[]
 }
 interface Tracker {
   readonly parser: { write(bytes: Buffer): unknown }
@@ -106,6 +107,8 @@ export class Connection {
   readonly #operationTimeout: number
   readonly #framing = new Framing(maxMessageBytes)
   readonly #sockets = new Set<Socket>()
+  /** Ends a socket that ldapjs has not handed out yet, as it is still connecting. */
+  readonly #end = new AbortController()
   /** Gives bytes to ldapjs. */
   #feed: (bytes: Buffer) => void = ignore
   #pending: Pending | undefined
@@ -140,14 +143,15 @@ export class Connection {
     const client = ldapjs.createClient({
       url: `${target.encrypt === 'tls' ? 'ldaps' : 'ldap'}://localhost:${target.port}`,
       tlsOptions: secure,
-      // While it is connecting, destroy() does not end it: only this does.
-      connectTimeout: Math.max(1, Math.ceil(limit.at - performance.now())),
       queueDisable: true,
       log: silent,
     })
-    // ldapjs keeps the brackets of an IPv6 address; it connects only after this turn.
-    for (const url of (client as unknown as Internals).urls) url.hostname = target.host
     const connection = new Connection(client, timeouts.operation)
+    // ldapjs would keep the brackets of an IPv6 address, and cannot end a socket before it is connected.
+    for (const url of (client as unknown as Internals).urls) {
+      url.hostname = target.host
+      url.port = { host: target.host, port: target.port, signal: connection.#end.signal }
+    }
     try {
       await connection.#connected(limit)
       if (target.encrypt === 'starttls') await connection.#startTls(secure, limit)
@@ -405,6 +409,7 @@ export class Connection {
     this.#keepQuiet()
     this.#client.destroy()
     this.#destroySockets()
+    this.#end.abort()
     this.#failed(this.#failure)
     this.onClose()
   }

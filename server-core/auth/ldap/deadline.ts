@@ -1,4 +1,5 @@
 /** How long a request may take: until the caller gives up, and at most until a moment of the monotonic clock. */
+import { setMaxListeners } from 'node:events'
 import { NoAnswer } from './no-answer.ts'
 
 export interface Deadline {
@@ -8,6 +9,8 @@ export interface Deadline {
 }
 
 export function deadlineIn(ms: number, signal: AbortSignal): Deadline {
+  // One signal may stand behind many requests at once: that is no leak.
+  setMaxListeners(0, signal)
   return { signal, at: performance.now() + ms }
 }
 
