@@ -11,6 +11,7 @@ import { modPrivate } from './mod-private.ts'
 import { modRoster } from './mod-roster/mod-roster.ts'
 import { modTime } from './mod-time.ts'
 import { modVcard } from './mod-vcard.ts'
+import { modVcardXupdate } from './mod-vcard-xupdate.ts'
 import { modVersion } from './mod-version.ts'
 
 export const modules: readonly ModuleSpec[] = [
@@ -25,6 +26,7 @@ export const modules: readonly ModuleSpec[] = [
   modRoster,
   modTime,
   modVcard,
+  modVcardXupdate,
   modVersion,
 ]
 
