@@ -1,5 +1,6 @@
 // Bundles the three programs into dist/: plain JavaScript, our own code in a few shared chunks. Libraries stay in
 // node_modules, so that native ones work and the heavy ones are loaded only where they are needed.
+import { spawnSync } from 'node:child_process'
 import { chmod, cp, mkdir, rm, symlink } from 'node:fs/promises'
 import { build } from 'esbuild'
 
@@ -24,6 +25,9 @@ await build({
   logLevel: 'warning',
 })
 await cp('auth-script/launcher.sh', 'dist/gatehouse-extauth')
+await cp('auth-script/relay/relay.c', 'dist/relay.c')
+// The launcher compiles the relay at its first use; here it is done early, if there is a compiler.
+spawnSync('cc', ['-O2', '-o', 'dist/gatehouse-extauth-relay', 'dist/relay.c'], { stdio: 'inherit' })
 
 // In a checkout `npx gatehousectl …` finds the programs here, as it would in an installed package.
 const bins = {
