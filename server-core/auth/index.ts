@@ -11,6 +11,7 @@ import { Authenticator } from './authenticator.ts'
 import type { AuthBackend } from './backend.ts'
 import { ExternalBackend } from './external.ts'
 import { InternalBackend } from './internal.ts'
+import { type LdapOptions, ldapBackend } from './ldap.ts'
 
 /** What a host's configuration says (config/schema.ts has the options' meaning and defaults). */
 export interface AuthOptions {
@@ -20,6 +21,7 @@ export interface AuthOptions {
   readonly extauth_pool_size: number
   /** In milliseconds. */
   readonly extauth_timeout: number
+  readonly ldap?: LdapOptions | undefined
 }
 
 export interface AuthContext {
@@ -51,6 +53,10 @@ const backends: Readonly<Record<string, OpenBackend>> = {
     new InternalBackend(
       new Accounts({ storage, log, secret, passwordFormat: options.auth_password_format, rehash: true }),
     ),
+  ldap: ({ options, log }) => {
+    if (options.ldap === undefined) throw new Error('auth_method has ldap, so there must be ldap_servers')
+    return ldapBackend(options.ldap, log)
+  },
 }
 
 export const backendNames = Object.keys(backends)

@@ -82,6 +82,11 @@ export function ldapBackend(options: LdapOptions, log: Logger): LdapBackend {
     async accountExists(user, host, signal) {
       return isPossible(user) && typeof (await locate({ user, host }, deadline(signal))) !== 'string'
     },
+    async created(user, host, signal) {
+      const limit = deadline(signal)
+      if (!isPossible(user)) return undefined
+      return await directory.ask(limit, (server) => locator.created(server, { user, host }, limit))
+    },
     async health(signal) {
       return await Promise.all(directory.servers.map((server) => checkHealth(server, signal)))
     },

@@ -367,6 +367,14 @@ describePeer('slapd', 'changes in OpenLDAP', () => {
     expect(await backend.exists('dave')).toBe(false)
   })
 
+  it('tell when an account was made', async () => {
+    const backend = admin()
+    await backend.register?.('grace', host, Buffer.from('x'), never)
+    const created = await backend.created?.('grace', host, never)
+    expect(Math.abs(Date.now() / 1_000 - (created ?? 0))).toBeLessThan(60)
+    expect(await backend.created?.('nobody', host, never)).toBeUndefined()
+  })
+
   it('say so when there is no place for new users', async () => {
     const backend = admin({ ldap_new_entries: 'ou=nowhere,dc=example,dc=org' })
     await expect(backend.register?.('erin', host, Buffer.from('x'), never)).rejects.toThrow(/ou=nowhere/)

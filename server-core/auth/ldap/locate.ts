@@ -67,6 +67,21 @@ export class Locator {
     })
   }
 
+  /** Unix time in seconds at which the entry was made; undefined when the directory does not say. */
+  async created(server: Server, who: Who, deadline: Deadline): Promise<number | undefined> {
+    const located = await this.inDirectory(server, who, deadline)
+    if (typeof located === 'string') return undefined
+    const attributes = ['createTimestamp', 'whenCreated']
+    const { entries } = await server.asService(deadline, (connection) =>
+      connection.search(
+        { base: located.dn, scope: 'base', filter: anything, attributes, deref: 'never' },
+        deadline,
+      ),
+    )
+    const times = attributes.flatMap((name) => entries.flatMap((entry) => firstValue(entry, name) ?? []))
+    return times.length === 0 ? undefined : unixTime(times[0] ?? '')
+  }
+
   /** What is wrong with ldap_base, or with what we may see of it; undefined when it can be searched. */
   async problem(connection: Connection, deadline: Deadline): Promise<string | undefined> {
     const { ldap_base: base, ldap_bind_dn_template: bind } = this.#options
@@ -156,6 +171,14 @@ export class Locator {
     }
     return entries.length > 0
   }
+}
+
+/** RFC 4517 §3.3.13, in UTC as directories give it. */
+function unixTime(text: string): number | undefined {
+  const match = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:[.,]\d+)?Z$/.exec(text)
+  if (match === null) return undefined
+  const [year = 0, month = 0, day, hour, minute, second] = match.slice(1).map(Number)
+  return Date.UTC(year, month - 1, day, hour, minute, second) / 1_000
 }
 
 function firstValue(entry: Entry, name: string): string | undefined {
