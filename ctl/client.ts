@@ -82,21 +82,32 @@ async function socketsOf(file: string): Promise<string[] | undefined> {
   } catch {
     return undefined
   }
+  const base = dirname(file)
+  const simple = simpleDataDir(text)
+  if (simple !== undefined) return [join(resolve(base, simple), 'gatehouse.sock')]
+  // Reading YAML takes longer than everything else, so it is done only where it is needed.
   const { parse } = await import('yaml')
   let value: unknown
   try {
-    value = parse(text, { logLevel: 'silent' })
+    value = parse(text, { logLevel: 'silent', merge: true })
   } catch {
     return undefined
   }
   const config = isObject(value) ? value : {}
-  const base = dirname(file)
   const data = resolve(base, typeof config['data_dir'] === 'string' ? config['data_dir'] : 'data')
   const control: unknown[] = Array.isArray(config['control']) ? config['control'] : [{}]
   return control.map((entry) => {
     const path = isObject(entry) ? entry['path'] : undefined
     return typeof path === 'string' ? resolve(base, path) : join(data, 'gatehouse.sock')
   })
+}
+
+/** The data folder of a block of options that says nothing about sockets; undefined when it has to be read properly. */
+function simpleDataDir(text: string): string | undefined {
+  const isBlock = /^(?:\s*#.*\n|\s*\n|---\s*\n)*[A-Za-z_]+\s*:/.test(text)
+  if (!isBlock || /^["']?control["']?\s*:|<<|^["'?]/m.test(text)) return undefined
+  if (!/^data_dir\s*:/m.test(text)) return 'data'
+  return /^data_dir\s*: +([\w./~+-]+)[ \t]*(?:#.*)?$/m.exec(text)?.[1]
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -50,6 +50,26 @@ describe('the socket is looked for', () => {
     expect(await find({ socket: 's.sock', server: 'srv' })).toEqual(['./s.sock'])
   })
 
+  test.each([
+    ['hosts: [a]\n', './data/gatehouse.sock'],
+    ['# only\n\nhosts: [a]\ndata_dir: /srv/x.y # here\n', '/srv/x.y/gatehouse.sock'],
+    ['data_dir: "a b"\n', './a b/gatehouse.sock'],
+    ["data_dir: 'it''s'\n", "./it's/gatehouse.sock"],
+    ['data_dir: a b\n', './a b/gatehouse.sock'],
+    ['data_dir: *x\n', undefined],
+    ['{"data_dir": "j", "control": [{"path": "k"}]}', './k'],
+    ['"data_dir": q\n', './q/gatehouse.sock'],
+    ['"control": [{path: k}]\n', './k'],
+    ['x: &x {data_dir: m}\n<<: *x\n', './m/gatehouse.sock'],
+    ['? data_dir\n: z\n', './z/gatehouse.sock'],
+    ['', './data/gatehouse.sock'],
+  ])('in %j', async (text, wanted) => {
+    writeFileSync(folder.file('c.yml'), text)
+    const found = find({ config: 'c.yml' })
+    if (wanted === undefined) await expect(found).rejects.toThrow('cannot be read')
+    else expect(await found).toEqual([wanted])
+  })
+
   test('and a configuration that is named must be there', async () => {
     await expect(find({ config: 'none.yml' })).rejects.toThrow('cannot be read, so its socket is unknown')
   })
