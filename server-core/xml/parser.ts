@@ -69,6 +69,11 @@ const maxContentPieces = 8
 /** Depth and number of nodes up to which the lists are kept for the next element. */
 const kept = 16
 const maxDeclarationBytes = 1024
+/**
+ * Characters of declarations that an element takes along: a few dozens in honest streams (stream, db). Without a bound, a header
+ * with a very long one would make each of the small stanzas behind it large.
+ */
+const maxInherited = 256
 
 const lt = 0x3c
 const gt = 0x3e
@@ -584,6 +589,11 @@ export class XmlStream {
     const inherited = this.#scope.takeInherited()
     if (inherited !== undefined) {
       const declarations = [...inherited].map(([prefix, uri]): Attribute => [`xmlns:${prefix}`, uri])
+      const length = declarations.reduce((sum, [key, value]) => sum + key.length + value.length, 0)
+      if (length > maxInherited) {
+        this.#refuse('policy-violation', 'a stanza uses long declarations of the stream header', pos)
+        return
+      }
       attributes = [...attributes, ...declarations]
     }
     this.#phase = this.#isFragment ? phases.ended : phases.between

@@ -1,5 +1,6 @@
 /** Message, presence, iq: an element with its addresses understood, as the routers pass it around (RFC 6120 §8). */
-import { attr, type Element, el, localName, type Node, removeCdata, withAttributes } from '../xml/element.ts'
+import { declared } from '../xml/declared.ts'
+import { attr, type Element, el, localName, type Node, removeCdata } from '../xml/element.ts'
 import { elementToString } from '../xml/serialize.ts'
 import { type StanzaError, stanzaErrorElement } from './errors.ts'
 import type { Jid } from './jid.ts'
@@ -103,11 +104,8 @@ export function resultReply(stanza: Stanza, payload?: Element): Stanza {
 }
 
 function repeated(element: Element): Node[] {
-  const [child] = removeCdata(element.children)
-  if (child === undefined) return []
-  // What the request declares or says of its language on the iq itself holds for the child.
-  const size = Buffer.byteLength(elementToString(child))
-  if (size > maxRepeatedBytes) return []
-  const xmlns = attr(child, 'xmlns')
-  return [xmlns === undefined && child.ns !== element.ns ? withAttributes(child, { xmlns: child.ns }) : child]
+  const [first] = removeCdata(element.children)
+  if (first === undefined) return []
+  const child = declared(first, element)
+  return Buffer.byteLength(elementToString(child)) > maxRepeatedBytes ? [] : [child]
 }

@@ -190,11 +190,11 @@ function agree(whole: string): void {
 }
 
 test('a well-formed stream gives the trees that saxes builds', () => {
-  fc.assert(fc.property(document, agree), { numRuns: 1500 })
+  fc.assert(fc.property(document, agree), { numRuns: 500 })
 })
 
 test('what saxes calls an error is one, and nothing else is called not well-formed', () => {
-  fc.assert(fc.property(edited, agree), { numRuns: 4000 })
+  fc.assert(fc.property(edited, agree), { numRuns: 1200 })
 })
 
 /** Ends a tag whatever quote is open in it: what is wrong with a long one may show only then. */
@@ -208,7 +208,7 @@ test('where chunks end makes no difference, errors and their places included', (
       expect(record(decided, split).story).toEqual(expected)
       expect(record(decided, [1]).story).toEqual(expected)
     }),
-    { numRuns: 1500 },
+    { numRuns: 500 },
   )
 })
 
@@ -227,7 +227,7 @@ test('bytes that are no UTF-8 end the stream at the same place however they come
       const decoder = new TextDecoder('utf-8', { fatal: true })
       expect(() => decoder.decode(bad.subarray(0, bad.lastIndexOf('>') + 1))).not.toThrow()
     }),
-    { numRuns: 1500 },
+    { numRuns: 500 },
   )
 })
 
@@ -241,7 +241,7 @@ test('an element stands for itself: its text is read as the element that it was'
         }
       }
     }),
-    { numRuns: 1500 },
+    { numRuns: 500 },
   )
 })
 

@@ -110,6 +110,13 @@ describe('an element', () => {
     ])
   })
 
+  test('but does not grow much by that', () => {
+    const root = (length: number) => `<stream xmlns:p='urn:${'x'.repeat(length)}'>`
+    expect(texts(record(`${root(200)}<a><p:b/><p:c/></a>`))[0]).toHaveLength(200 + 34)
+    expect(record(`${root(300)}<a xmlns:p='urn:own'><p:b/></a>`).condition).toBeUndefined()
+    expect(record(`${root(300)}<a><p:b/></a>`).condition).toBe('policy-violation')
+  })
+
   test('keeps its content as it was received', () => {
     const content = `<body a = "1"  >it's &lt;b&gt; &#x41; "></body><x xmlns='urn:x' />`
     const whole = `${streamHeader}<message>${content}</message><iq></iq><iq/>`
@@ -480,8 +487,11 @@ describe('however small the chunks, each byte is looked at a few times', () => {
     ['elements', `<a>${'<b/>'.repeat(long / 4)}</a>`],
     ['declarations of namespaces', `<a>${"<b xmlns:c='d'/>".repeat(long / 16)}</a>`],
   ])('%s', (_, stanza) => {
-    const { elements, errors } = record(streamHeader + stanza, [1], { maxElements: long })
-    expect([elements.length, errors]).toEqual([1, []])
+    const recorder = new Recorder()
+    const stream = new XmlStream(recorder, { ...limits, maxElements: long })
+    const bytes = Buffer.from(streamHeader + stanza)
+    for (let at = 0; at < bytes.length; at++) stream.parse(bytes.subarray(at, at + 1))
+    expect([recorder.elements.length, recorder.errors]).toEqual([1, []])
   })
 })
 

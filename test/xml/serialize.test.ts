@@ -189,7 +189,7 @@ test('what is written is read as the same element, neighbouring texts joined and
       const read = parseElement(elementToString(made)).element
       expect(read && tree(read)).toEqual(expected(made, ''))
     }),
-    { numRuns: 2000 },
+    { numRuns: 500 },
   )
 })
 

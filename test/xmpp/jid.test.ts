@@ -169,7 +169,7 @@ test('what is an address stays the same one when its text is read again', () => 
       expect(prepareHost(jid.host)).toBe(jid.host)
       expect(prepareResource(jid.resource || 'x')).toBe(jid.resource || 'x')
     }),
-    { numRuns: 5000 },
+    { numRuns: 2000 },
   )
 })
 
