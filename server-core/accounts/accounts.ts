@@ -104,6 +104,10 @@ export class Accounts {
     return this.#storage.accounts.list(host)
   }
 
+  async hosts(): Promise<readonly string[]> {
+    return this.#storage.accounts.hosts()
+  }
+
   async count(host: string): Promise<number> {
     return this.#storage.accounts.count(host)
   }

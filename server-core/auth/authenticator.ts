@@ -168,6 +168,32 @@ export class Authenticator {
     return { ok: false, reason: 'unknown', backend: '' }
   }
 
+  /** Unix time in seconds at which an account was made, if the backend that has it keeps that. */
+  async created(user: string, signal: AbortSignal): Promise<number | undefined> {
+    for (const { name, backend } of this.#chain) {
+      const created = await this.#ask(name, signal, () => backend.created?.(user, this.host, signal))
+      if (created !== undefined) return created
+      if (await this.#ask(name, signal, () => backend.accountExists(user, this.host, signal)))
+        return undefined
+    }
+    return undefined
+  }
+
+  /** Closes an account, or (undefined) opens it again; 'refused' where it is in a backend that cannot. */
+  async setBan(
+    user: string,
+    ban: { readonly reason: string; readonly by: string } | undefined,
+    signal: AbortSignal,
+  ): Promise<Answer> {
+    for (const { name, backend } of this.#chain) {
+      const isHere = await this.#ask(name, signal, () => backend.accountExists(user, this.host, signal))
+      if (!isHere) continue
+      const verdict = await this.#ask(name, signal, () => backend.setBan?.(user, this.host, ban, signal))
+      return { ...(verdict ?? { ok: false, reason: 'refused' }), backend: name }
+    }
+    return { ok: false, reason: 'unknown', backend: '' }
+  }
+
   /** The users of all backends that can list theirs, each once, in order of the name. */
   async *list(): AsyncIterable<string> {
     const lists = this.#chain.flatMap(

@@ -30,6 +30,15 @@ export interface AuthBackend {
    * it may if it exists.
    */
   standing?(user: string, host: string, signal: AbortSignal): Promise<Verdict>
+  /** Unix time in seconds at which an account was made; undefined when it is unknown. Absent: that is not kept. */
+  created?(user: string, host: string, signal: AbortSignal): Promise<number | undefined>
+  /** Closes an account, or (undefined) opens it again; 'unknown' when there is none. The password stays. */
+  setBan?(
+    user: string,
+    host: string,
+    ban: { readonly reason: string; readonly by: string } | undefined,
+    signal: AbortSignal,
+  ): Promise<Verdict>
   /** The account's SCRAM keys for a hash; undefined when the account is unknown or has none. Absent: PLAIN only. */
   scramKeys?(
     user: string,

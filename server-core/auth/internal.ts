@@ -5,34 +5,48 @@ import { StorageUnavailable } from '../storage/storage.ts'
 import { type AuthBackend, BackendUnavailable, type Verdict } from './backend.ts'
 
 export class InternalBackend implements AuthBackend {
-  readonly #accounts: Accounts
+  readonly accounts: Accounts
 
   constructor(accounts: Accounts) {
-    this.#accounts = accounts
+    this.accounts = accounts
   }
 
   async checkPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
-    return answer(this.#accounts.check(user, host, password, signal))
+    return answer(this.accounts.check(user, host, password, signal))
   }
 
   async accountExists(user: string, host: string): Promise<boolean> {
-    return (await answer(this.#accounts.get(user, host))) !== undefined
+    return (await answer(this.accounts.get(user, host))) !== undefined
   }
 
   async setPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
-    return answer(this.#accounts.setPassword(user, host, password, signal))
+    return answer(this.accounts.setPassword(user, host, password, signal))
   }
 
   async register(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
-    return answer(this.#accounts.create(user, host, password, signal))
+    return answer(this.accounts.create(user, host, password, signal))
   }
 
   async remove(user: string, host: string, signal: AbortSignal): Promise<Verdict> {
-    return answer(this.#accounts.remove(user, host, signal))
+    return answer(this.accounts.remove(user, host, signal))
   }
 
   async standing(user: string, host: string): Promise<Verdict> {
-    return answer(this.#accounts.standing(user, host))
+    return answer(this.accounts.standing(user, host))
+  }
+
+  async created(user: string, host: string): Promise<number | undefined> {
+    return (await answer(this.accounts.get(user, host)))?.created
+  }
+
+  async setBan(
+    user: string,
+    host: string,
+    ban: { readonly reason: string; readonly by: string } | undefined,
+    signal: AbortSignal,
+  ): Promise<Verdict> {
+    signal.throwIfAborted()
+    return answer(ban === undefined ? this.accounts.unban(user, host) : this.accounts.ban(user, host, ban))
   }
 
   async scramKeys(
@@ -41,23 +55,23 @@ export class InternalBackend implements AuthBackend {
     hash: ScramHash,
     signal: AbortSignal,
   ): Promise<ScramKeys | undefined> {
-    return answer(this.#accounts.scramKeys(user, host, hash, signal))
+    return answer(this.accounts.scramKeys(user, host, hash, signal))
   }
 
   async offersScram(host: string, hash: ScramHash): Promise<boolean> {
-    return answer(this.#accounts.offersScram(host, hash))
+    return answer(this.accounts.offersScram(host, hash))
   }
 
   async *list(host: string): AsyncIterable<string> {
     try {
-      yield* this.#accounts.list(host)
+      yield* this.accounts.list(host)
     } catch (error) {
       throw outage(error)
     }
   }
 
   async close(): Promise<void> {
-    await this.#accounts.close()
+    await this.accounts.close()
   }
 }
 

@@ -79,6 +79,8 @@ export interface AccountStore {
   setBan(user: string, host: string, ban: Ban | undefined): Promise<boolean>
   /** The users of a host, in order of the name. */
   list(host: string): AsyncIterable<string>
+  /** The hosts that have accounts, in order of the name. */
+  hosts(): Promise<readonly string[]>
   count(host: string): Promise<number>
   /** How many accounts of the host keep their own password in each format. */
   formats(host: string): Promise<ReadonlyMap<string, number>>

@@ -104,6 +104,9 @@ describe.each(storageNames)('%s', (name) => {
       expect(await users('b.example')).toEqual(['zoe'])
       expect(await users('c.example')).toEqual([])
       expect(await storage.accounts.count('c.example')).toBe(0)
+      expect(await storage.accounts.hosts()).toEqual([host, 'b.example'])
+      await storage.removeAccount('zoe', 'b.example')
+      expect(await storage.accounts.hosts()).toEqual([host])
     })
 
     test('are counted by the formats of their own passwords', async () => {

@@ -135,6 +135,13 @@ export class SqliteAccounts implements AccountStore {
     }
   }
 
+  async hosts(): Promise<readonly string[]> {
+    const rows = await this.#database.read((db) =>
+      db.all<{ host: string }>('SELECT DISTINCT host FROM account_totals WHERE accounts > 0 ORDER BY host'),
+    )
+    return rows.map(({ host }) => host)
+  }
+
   async count(host: string): Promise<number> {
     return (await this.#totals(host)).reduce((sum, total) => sum + total.accounts, 0)
   }

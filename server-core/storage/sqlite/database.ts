@@ -19,6 +19,8 @@ export interface DatabaseOptions {
   readonly deadline?: number
   /** How many writes may wait for a lock. */
   readonly maxWaiting?: number
+  /** Do not make the file, as somebody else does, who has to own it. */
+  readonly mustExist?: boolean
   /** Somebody else's file: it must exist, and neither its schema nor its journal mode is touched. */
   readonly foreign?: { readonly readOnly: boolean }
 }
@@ -41,6 +43,7 @@ export class Database {
   readonly #makeFolder: boolean
   readonly #deadline: number
   readonly #maxWaiting: number
+  readonly #mustExist: boolean
   readonly #foreign: DatabaseOptions['foreign']
   #connection: Connection | undefined
   #opening: Promise<Connection> | undefined
@@ -56,6 +59,7 @@ export class Database {
     this.#deadline = options.deadline ?? 5000
     this.#maxWaiting = options.maxWaiting ?? 10_000
     this.#foreign = options.foreign
+    this.#mustExist = options.mustExist === true || options.foreign !== undefined
   }
 
   /** Opens the file, makes or migrates the schema. Calls do this by themselves; this is to learn early whether it works. */
@@ -173,7 +177,7 @@ export class Database {
 
   async #open(): Promise<Connection> {
     const { default: Sqlite } = await import('better-sqlite3')
-    if (this.#openedBefore || this.#foreign) statSync(this.#file)
+    if (this.#openedBefore || this.#mustExist) statSync(this.#file)
     else this.#makeFile()
     const readonly = this.#foreign?.readOnly ?? false
     const db = new Sqlite(this.#file, { timeout: 0, fileMustExist: true, readonly })
@@ -194,7 +198,7 @@ export class Database {
   /** Foreign keys are off and synchronous is what the build says, for each new connection. */
   #prepare(connection: Connection): void {
     connection.script('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;')
-    migrate(connection, this.#file, { mayBeEmpty: !this.#openedBefore })
+    migrate(connection, this.#file, { mayBeEmpty: !this.#openedBefore && !this.#mustExist })
   }
 
   /** SQLite would make the file with the mode that the umask leaves; its -wal and -shm take over the mode of the file. */

@@ -1,0 +1,47 @@
+/** A password from whoever is there: asked for twice on a terminal, else the first line of standard input. */
+import type { Readable, Writable } from 'node:stream'
+
+export interface Terminal {
+  readonly stdin: Readable & { readonly isTTY?: boolean }
+  readonly stderr: Writable & { readonly isTTY?: boolean }
+}
+
+const maxLine = 8192
+
+/** Undefined when nobody gave one. */
+export async function askPassword(terminal: Terminal, question: string): Promise<Buffer | undefined> {
+  const { stdin, stderr } = terminal
+  if (!stdin.isTTY || !stderr.isTTY) return firstLine(stdin)
+  const { createPromptModule } = (await import('inquirer')).default
+  const prompt = createPromptModule({
+    input: stdin as NodeJS.ReadStream,
+    output: stderr as NodeJS.WriteStream,
+  })
+  try {
+    const { password } = await prompt<{ password: string }>([
+      { type: 'password', name: 'password', message: question, mask: '*' },
+    ])
+    const { again } = await prompt<{ again: string }>([
+      { type: 'password', name: 'again', message: 'once more', mask: '*' },
+    ])
+    if (password === again && password !== '') return Buffer.from(password)
+    stderr.write(password === '' ? 'The password is empty.\n' : 'These are not the same.\n')
+    return undefined
+  } catch (error) {
+    // End of input and Ctrl-C.
+    if (error instanceof Error && error.name === 'ExitPromptError') return undefined
+    throw error
+  }
+}
+
+async function firstLine(stdin: Readable): Promise<Buffer | undefined> {
+  let bytes = Buffer.alloc(0)
+  for await (const chunk of stdin as AsyncIterable<Buffer>) {
+    bytes = Buffer.concat([bytes, chunk])
+    if (bytes.includes(0x0a) || bytes.length > maxLine) break
+  }
+  const end = bytes.indexOf(0x0a)
+  const line = end === -1 ? bytes : bytes.subarray(0, end)
+  const text = line.at(-1) === 0x0d ? line.subarray(0, -1) : line
+  return text.length === 0 ? undefined : text
+}

@@ -1,0 +1,13 @@
+/** The table of commands. To add one: a file in this folder and a line here. */
+import type { Command } from 'commander'
+import type { ExtauthContext } from '../program.ts'
+import { account } from './account.ts'
+
+/** Adds a command; `done` takes its exit status. */
+export type AddCommand = (program: Command, context: ExtauthContext, done: (status: number) => void) => void
+
+const commands: readonly AddCommand[] = [account]
+
+export const addCommands: AddCommand = (program, context, done) => {
+  for (const add of commands) add(program, context, done)
+}

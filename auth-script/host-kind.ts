@@ -1,0 +1,51 @@
+/** The servers that run this program, and what each needs (ejabberd before and since 18.06, MongooseIM, gatehouse, Prosody). */
+import type { Operation } from '../server-core/extauth/packets.ts'
+import { type FailureReply, frameWire, lineWire, type Wire } from './wire.ts'
+
+export interface HostKind {
+  readonly failureReply: FailureReply
+  /** Whether it survives an answer that is neither yes nor no. */
+  readonly takesErrorFrames: boolean
+  /** How long a request may take, in milliseconds: less than the server itself waits. */
+  readonly deadline: number
+  readonly operations: readonly Operation[]
+  wire(failureReply: FailureReply): Wire
+}
+
+export const allOperations = [
+  'auth',
+  'isuser',
+  'removeuser',
+  'removeuser3',
+  'setpass',
+  'tryregister',
+] as const
+
+const ejabberd: HostKind = {
+  failureReply: 'deny',
+  takesErrorFrames: true,
+  deadline: 8000,
+  operations: allOperations,
+  wire: frameWire,
+}
+
+export const hostKinds = {
+  ejabberd,
+  'ejabberd-old': { ...ejabberd, takesErrorFrames: false },
+  gatehouse: { ...ejabberd, failureReply: 'error-frame' },
+  mongooseim: { ...ejabberd, takesErrorFrames: false },
+  'prosody-line': { ...ejabberd, deadline: 4500, operations: ['auth', 'isuser', 'setpass'], wire: lineWire },
+} as const satisfies Record<string, HostKind>
+
+export type HostKindName = keyof typeof hostKinds
+
+export const hostKindNames = Object.keys(hostKinds) as HostKindName[]
+
+/** A sentence when these do not go together. */
+export function hostKindComplaint(
+  name: HostKindName,
+  failureReply: FailureReply | undefined,
+): string | undefined {
+  if (failureReply !== 'error-frame' || hostKinds[name].takesErrorFrames) return undefined
+  return `${name} stops asking for ever after an error-frame: leave the failure reply at deny`
+}

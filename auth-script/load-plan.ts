@@ -1,0 +1,52 @@
+/** From what the command line says to a plan. What a source needs is loaded only for that source. */
+import { resolve } from 'node:path'
+import type { NamedBackend } from '../server-core/auth/authenticator.ts'
+import type { Logger } from '../server-core/log.ts'
+import { type Flags, type LdapFlags, type Source, sourceOf } from './options.ts'
+import type { Plan } from './plan.ts'
+import { SqliteBackend } from './sqlite.ts'
+
+/** Rejects with an Error whose message is for the administrator, of several lines when there are several complaints. */
+export async function loadPlan(flags: Flags, log: Logger): Promise<Plan> {
+  const plan = await planOf(sourceOf(flags), log)
+  return {
+    ...plan,
+    hostKind: flags.hostKind ?? plan.hostKind,
+    failureReply: flags.failureReply ?? plan.failureReply,
+    operations: flags.readOnly ? ['auth', 'isuser'] : plan.operations,
+  }
+}
+
+async function planOf(source: Source, log: Logger): Promise<Plan> {
+  if (source.kind === 'flags') {
+    const backends: NamedBackend[] = []
+    if (source.sqlite !== undefined) {
+      const file = resolve(source.sqlite)
+      const backend = new SqliteBackend({ file, password_format: 'bcrypt', rehash: false }, log)
+      backends.push({ name: 'sqlite', backend })
+    }
+    if (source.ldap !== undefined) backends.push(await ldap(source.ldap, log))
+    return { banPrefix: false, throttle: 250, hosts: undefined, backends }
+  }
+  const { loadExtauthConfig, loadGatehouseConfig } = await import('./config.ts')
+  return source.kind === 'config'
+    ? loadExtauthConfig(source.file, log)
+    : loadGatehouseConfig(source.file, log)
+}
+
+async function ldap(flags: LdapFlags, log: Logger): Promise<NamedBackend> {
+  const [{ z }, { ldapBackend, ldapFields }, { findings, optionName }] = await Promise.all([
+    import('zod'),
+    import('../server-core/auth/ldap.ts'),
+    import('../server-core/config/complaint.ts'),
+  ])
+  const schema = z.strictObject(ldapFields)
+  const parsed = schema.safeParse(flags)
+  if (parsed.success) return { name: 'ldap', backend: ldapBackend(parsed.data, log) }
+  const flagOf = (option: string) =>
+    option === 'ldap_servers' ? '--ldap' : `--${option.replaceAll('_', '-')}`
+  const lines = findings(parsed.error, schema, flags).map(({ path, message }) => {
+    return `${flagOf(optionName(path.slice(0, 1)))}: ${message}`
+  })
+  throw new Error(lines.join('\n'))
+}

@@ -1,0 +1,32 @@
+#!/usr/bin/env node
+/** The process edge of gatehouse-extauth: words, descriptors, signals, exit status. */
+import { openAnswers } from './answers.ts'
+import { runExtauth } from './program.ts'
+
+const { env, stdin, stderr, argv } = process
+// Set by the launcher for this process alone, not for those that it starts.
+const named = env['GATEHOUSE_EXTAUTH_ANSWERS']
+delete env['GATEHOUSE_EXTAUTH_ANSWERS']
+
+let answers: ReturnType<typeof openAnswers> | undefined
+process.exitCode = await runExtauth({
+  words: argv.slice(2),
+  stdin,
+  stderr,
+  openAnswers: () => {
+    answers ??= openAnswers(named === undefined ? undefined : Number(named), () => {
+      process.stdout.write = stderr.write.bind(stderr) as typeof process.stdout.write
+    })
+    return answers
+  },
+  onSignal: (signals, handler) => {
+    for (const signal of signals) process.on(signal, () => handler(signal))
+  },
+  onFault: (handler) => {
+    process.on('uncaughtException', handler)
+    process.on('unhandledRejection', handler)
+  },
+  exit: (status) => process.exit(status),
+  threads: Number(env['UV_THREADPOOL_SIZE']) || 4,
+  uid: process.getuid?.(),
+})

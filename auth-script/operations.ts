@@ -1,0 +1,171 @@
+/** One request of the server: read, checked, carried out. Whatever happens in here, only a backend's yes becomes "allow". */
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Answer, Authenticator } from '../server-core/auth/authenticator.ts'
+import { decodeRequest, isOperation, type Operation, type Request } from '../server-core/extauth/packets.ts'
+import type { Logger } from '../server-core/log.ts'
+import { prepareHost, prepareUser } from '../server-core/xmpp/jid.ts'
+import type { Deployment } from './plan.ts'
+import type { Throttle } from './throttle.ts'
+
+/** The reason is for the log. A failure is no answer: it could not be found out. */
+export type Outcome =
+  | { readonly kind: 'allow' }
+  | { readonly kind: 'deny'; readonly reason: string }
+  | { readonly kind: 'failure'; readonly reason: string }
+
+export interface Result {
+  readonly outcome: Outcome
+  readonly op?: string
+  readonly user?: string
+  readonly host?: string
+  readonly backend?: string
+}
+
+export interface Signals {
+  /** Aborts when the answer is due. */
+  readonly deadline: AbortSignal
+  /** Aborts also when nobody is there any more to learn of a change: then none is made. */
+  readonly change: AbortSignal
+}
+
+export interface OperationsOptions {
+  readonly deployment: Deployment
+  readonly allowed: readonly Operation[]
+  readonly throttle: Throttle
+  readonly log: Logger
+}
+
+/** In bytes. */
+const maxUser = 1023
+const maxPassword = 4096
+/** A server that lost this program in the middle of a registration sends it again to another one (in seconds). */
+const replayWindow = 60
+/** What ejabberd's `ban_account` sets as the password: this, time, random characters and the reason, between `--`. */
+const banPrefix = 'BANNED_ACCOUNT--'
+
+interface Call {
+  readonly user: string
+  readonly host: string
+  readonly password: Buffer
+  readonly authenticator: Authenticator
+  readonly signals: Signals
+  readonly options: OperationsOptions
+}
+
+const operations: Readonly<Record<Operation, (call: Call) => Promise<Answer>>> = {
+  auth,
+  isuser,
+  removeuser,
+  removeuser3,
+  setpass,
+  tryregister,
+}
+
+export class Operations {
+  readonly #options: OperationsOptions
+  /** When the last warning about a request that cannot be read was logged. */
+  #warned = Number.NEGATIVE_INFINITY
+
+  constructor(options: OperationsOptions) {
+    this.#options = options
+  }
+
+  /** Rejects when it cannot be found out, or the signal says so. */
+  async carryOut(payload: Buffer, signals: Signals): Promise<Result> {
+    const options = this.#options
+    const { deployment } = options
+    const request = decodeRequest(payload, deployment.hosts)
+    if (request === undefined) {
+      this.#warn({ bytes: payload.length }, 'a request that cannot be read: not op:user:host, or no UTF-8')
+      return { outcome: deny('malformed') }
+    }
+    const { op } = request
+    if (!isOperation(op)) {
+      this.#warn({ op: op.slice(0, 40) }, 'an operation that is not known')
+      return { outcome: deny('unknown operation'), op: op.slice(0, 40) }
+    }
+    const user = prepareUser(request.user)
+    const host = prepareHost(request.host)
+    const about = { op, user: request.user.slice(0, maxUser), host: request.host.slice(0, maxUser) }
+    if (!options.allowed.includes(op)) return { outcome: deny('operation not allowed'), ...about }
+    if (!user || Buffer.byteLength(user) > maxUser) return { outcome: deny('not a user'), ...about }
+    const authenticator = host && isHost(host, deployment.hosts) ? deployment.authenticator(host) : undefined
+    if (!host || authenticator === undefined) return { outcome: deny('not a host of this program'), ...about }
+    if (!isPassword(request)) return { outcome: deny('not a password'), op, user, host }
+    const password = request.password ?? Buffer.alloc(0)
+    const answer = await operations[op]({ user, host, password, authenticator, signals, options })
+    const outcome: Outcome = answer.ok ? { kind: 'allow' } : deny(answer.reason)
+    return { outcome, op, user, host, backend: answer.backend }
+  }
+
+  #warn(fields: object, message: string): void {
+    const now = performance.now()
+    if (now - this.#warned < 60_000) return
+    this.#warned = now
+    this.#options.log.warn(fields, `${message} (said once a minute)`)
+  }
+}
+
+async function auth({ user, host, password, authenticator, signals, options }: Call): Promise<Answer> {
+  const answer = await authenticator.checkPassword(user, password, signals.deadline)
+  if (answer.ok) {
+    options.throttle.right(user, host)
+  } else {
+    const ms = options.throttle.wrong(user, host)
+    if (ms > 0) await delay(ms, undefined, { signal: signals.deadline })
+  }
+  return answer
+}
+
+/** A closed account exists. */
+async function isuser({ user, authenticator, signals }: Call): Promise<Answer> {
+  const exists = await authenticator.exists(user, signals.deadline)
+  return exists ? { ok: true, backend: '' } : { ok: false, reason: 'unknown', backend: '' }
+}
+
+async function setpass({ user, password, authenticator, signals, options }: Call): Promise<Answer> {
+  if (!options.deployment.plan.banPrefix) return authenticator.setPassword(user, password, signals.change)
+  const text = password.toString('utf8')
+  if (text.startsWith(banPrefix)) {
+    const reason = text.split('--').slice(3).join('--')
+    return authenticator.setBan(user, { reason, by: 'ban_account' }, signals.change)
+  }
+  const answer = await authenticator.setPassword(user, password, signals.change)
+  // A password that is set by hand is how such a ban is lifted.
+  if (answer.ok) await authenticator.setBan(user, undefined, signals.change)
+  return answer
+}
+
+async function tryregister({ user, password, authenticator, signals }: Call): Promise<Answer> {
+  const answer = await authenticator.register(user, password, signals.change)
+  if (answer.ok || answer.reason !== 'exists') return answer
+  const created = await authenticator.created(user, signals.deadline)
+  if (created === undefined || Date.now() / 1000 - created >= replayWindow) return answer
+  const again = await authenticator.checkPassword(user, password, signals.deadline)
+  return again.ok ? again : answer
+}
+
+/** Whoever is gone already is removed as wanted. */
+async function removeuser({ user, authenticator, signals }: Call): Promise<Answer> {
+  const answer = await authenticator.remove(user, signals.change)
+  return !answer.ok && answer.reason === 'unknown' ? { ok: true, backend: answer.backend } : answer
+}
+
+async function removeuser3(call: Call): Promise<Answer> {
+  const answer = await auth(call)
+  return answer.ok ? call.authenticator.remove(call.user, call.signals.change) : answer
+}
+
+function deny(reason: string): Outcome {
+  return { kind: 'deny', reason }
+}
+
+/** A colon is only in hosts that are configured, and in IPv6 literals; elsewhere the request has too many fields. */
+function isHost(host: string, hosts: readonly string[] | undefined): boolean {
+  return !host.includes(':') || /^\[[0-9a-f:.]+\]$/.test(host) || (hosts?.includes(host) ?? false)
+}
+
+function isPassword({ password }: Request): boolean {
+  if (password === undefined) return true
+  return password.length > 0 && password.length <= maxPassword && !password.includes(0)
+}

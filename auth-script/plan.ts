@@ -1,0 +1,62 @@
+/** What the program is to do, whatever said so: flags, extauth.yml, or a gatehouse.yml. */
+
+import { Authenticator, type NamedBackend } from '../server-core/auth/authenticator.ts'
+import { type AuthBackend, BackendUnavailable } from '../server-core/auth/backend.ts'
+import type { Operation } from '../server-core/extauth/packets.ts'
+import type { Logger } from '../server-core/log.ts'
+import type { HostKindName } from './host-kind.ts'
+import type { FailureReply } from './wire.ts'
+
+/** Absent: as the flags, the kind of the server or the program's defaults say. */
+export interface Plan {
+  readonly hostKind?: HostKindName | undefined
+  readonly failureReply?: FailureReply | undefined
+  /** In milliseconds. */
+  readonly deadline?: number | undefined
+  readonly operations?: readonly Operation[] | undefined
+  /** Passwords that ejabberd's `ban_account` sets close the account instead. */
+  readonly banPrefix: boolean
+  /** How long the answer to a wrong password may be held, in milliseconds. */
+  readonly throttle: number
+  /** By prepared name; undefined: every host, with all backends. */
+  readonly hosts: ReadonlyMap<string, readonly string[]> | undefined
+  readonly backends: readonly NamedBackend[]
+}
+
+/** A plan in use: the backends are open. */
+export class Deployment {
+  readonly plan: Plan
+  readonly #log: Logger
+
+  constructor(plan: Plan, log: Logger) {
+    this.plan = plan
+    this.#log = log
+  }
+
+  /** The served hosts; undefined when every one is. */
+  get hosts(): readonly string[] | undefined {
+    return this.plan.hosts === undefined ? undefined : [...this.plan.hosts.keys()]
+  }
+
+  /** Undefined when the host is not served. */
+  authenticator(host: string): Authenticator | undefined {
+    const { hosts, backends } = this.plan
+    if (hosts === undefined) return new Authenticator(host, backends, this.#log)
+    const names = hosts.get(host)
+    if (names === undefined) return undefined
+    const chain = names.flatMap((name) => backends.find((backend) => backend.name === name) ?? [])
+    return new Authenticator(host, chain, this.#log)
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled(this.plan.backends.map(async ({ backend }) => backend.close?.()))
+  }
+}
+
+/** In the place of a backend that cannot be made: it cannot find anything out. */
+export function brokenBackend(reason: string): AuthBackend {
+  const fail = async (): Promise<never> => {
+    throw new BackendUnavailable(reason)
+  }
+  return { checkPassword: fail, accountExists: fail, setPassword: fail, register: fail, remove: fail }
+}

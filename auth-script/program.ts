@@ -1,0 +1,163 @@
+/** gatehouse-extauth as a program: serves the pipe, or carries out a command. */
+import { readFileSync } from 'node:fs'
+import type { Readable, Writable } from 'node:stream'
+import { type Command, CommanderError } from 'commander'
+import { setParallelDerivations } from '../server-core/accounts/derivations.ts'
+import { BackendUnavailable } from '../server-core/auth/backend.ts'
+import { createLogger, type Logger } from '../server-core/log.ts'
+import { addCommands } from './commands/index.ts'
+import { hostKinds } from './host-kind.ts'
+import { Keeper } from './keeper.ts'
+import { loadPlan } from './load-plan.ts'
+import { commandLine, type Flags, sourceOf, UsageError } from './options.ts'
+import { type End, Serving } from './serve.ts'
+
+export interface ExtauthContext {
+  readonly words: readonly string[]
+  readonly stdin: Readable & { readonly isTTY?: boolean }
+  readonly stderr: Writable & { readonly isTTY?: boolean }
+  /** Standard output as the server has it; nothing else may be written there when serving. */
+  openAnswers(): Writable
+  onSignal(signals: readonly NodeJS.Signals[], handler: (signal: NodeJS.Signals) => void): void
+  onFault(handler: (error: unknown) => void): void
+  /** Ends at once. */
+  exit(status: number): void
+  /** How many threads libuv has. */
+  readonly threads: number
+  /** Undefined where there are no user ids. */
+  readonly uid: number | undefined
+}
+
+/** How long backends may take to end, in milliseconds. */
+const closeTimeout = 2000
+
+/** Exit status: 0 the end of the input, a signal, or a command that did it; 1 failed; 2 wrong usage. */
+export async function runExtauth(context: ExtauthContext): Promise<number> {
+  setParallelDerivations(Math.max(1, context.threads - 1))
+  let status = 0
+  const program = commandLine(readVersion())
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void context.openAnswers().write(text),
+      writeErr: (text) => void context.stderr.write(text),
+    })
+    .action(async (flags: Flags) => {
+      status = await serve(context, flags, program)
+    })
+  addCommands(program, context, (result) => {
+    status = result
+  })
+  try {
+    await program.parseAsync([...context.words], { from: 'user' })
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return 0
+    if (!(error instanceof CommanderError || error instanceof UsageError)) throw error
+    if (error instanceof UsageError) context.stderr.write(`gatehouse-extauth: ${error.message}\n`)
+    const isCommand = program.commands.some((command) => context.words.includes(command.name()))
+    if (isCommand || context.stdin.isTTY) return 2
+    await serveNothing(context, error.message)
+    return 2
+  }
+  return status
+}
+
+async function serve(context: ExtauthContext, flags: Flags, program: Command): Promise<number> {
+  if (context.stdin.isTTY) {
+    context.stderr.write(
+      'gatehouse-extauth is started by an XMPP server, which asks through a pipe; standard input is a terminal here.\n\n',
+    )
+    program.outputHelp({ error: true })
+    return 2
+  }
+  sourceOf(flags)
+  const log = await openLog(flags)
+  context.onFault((error) => log.error({ err: error }, 'a fault'))
+  const output = context.openAnswers()
+  const keeper = new Keeper(() => loadPlan(flags, log), log)
+  await keeper.start()
+  const { plan } = keeper
+  const kind = hostKinds[flags.hostKind ?? plan?.hostKind ?? 'ejabberd']
+  const wire = kind.wire(flags.failureReply ?? plan?.failureReply ?? kind.failureReply)
+  const serving = new Serving({
+    input: context.stdin,
+    output,
+    wire,
+    deadline: () => keeper.deadline,
+    carryOut: (payload, signals) => keeper.carryOut(payload, signals),
+    log,
+  })
+  handleSignals(context, serving, keeper, log)
+  log.info({ host_kind: flags.hostKind ?? plan?.hostKind ?? 'ejabberd' }, 'answering')
+  const end = await serving.run()
+  log.info({ end }, 'ending')
+  await within(closeTimeout, keeper.close())
+  const status = statusOf(end)
+  context.exit(status)
+  return status
+}
+
+/** A command line with mistakes: stays, as a program that ends at its start makes ejabberd give up, and knows nothing. */
+async function serveNothing(context: ExtauthContext, reason: string): Promise<void> {
+  const log = await createLogger({ level: 'info', pretty: false })
+  log.error({ reason }, 'every request is answered with a failure: the command line has mistakes')
+  const serving = new Serving({
+    input: context.stdin,
+    output: context.openAnswers(),
+    wire: hostKinds.ejabberd.wire('deny'),
+    deadline: () => hostKinds.ejabberd.deadline,
+    carryOut: () => Promise.reject(new BackendUnavailable('the command line has mistakes')),
+    log,
+  })
+  context.onSignal(['SIGTERM', 'SIGINT'], () => serving.stop())
+  await serving.run()
+  context.exit(2)
+}
+
+function handleSignals(context: ExtauthContext, serving: Serving, keeper: Keeper, log: Logger): void {
+  let isStopping = false
+  context.onSignal(['SIGTERM', 'SIGINT'], () => {
+    if (isStopping) context.exit(0)
+    isStopping = true
+    serving.stop()
+  })
+  context.onSignal(['SIGHUP'], () => {
+    keeper.reload().then(
+      () => log.info('the configuration was read again'),
+      (error: unknown) =>
+        log.error({ reason: (error as Error).message }, 'the configuration stays as it was'),
+    )
+  })
+  context.onSignal(['SIGUSR2'], () =>
+    log.info({ requests: Object.fromEntries(serving.counts) }, 'statistics'),
+  )
+  // Node opens a debugger port at this signal unless somebody listens.
+  context.onSignal(['SIGUSR1'], () => undefined)
+}
+
+/** A log file that cannot be written is no reason not to answer. */
+async function openLog(flags: Flags): Promise<Logger> {
+  try {
+    return await createLogger({ level: flags.logLevel, file: flags.logFile, pretty: false })
+  } catch (error) {
+    const log = await createLogger({ level: flags.logLevel, pretty: false })
+    log.error(
+      { reason: (error as Error).message },
+      'the log file cannot be written, logging to standard error',
+    )
+    return log
+  }
+}
+
+function statusOf(end: End): number {
+  return end === 'done' ? 0 : 1
+}
+
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  await Promise.race([work, new Promise((resolve) => setTimeout(resolve, ms))])
+}
+
+/** From package.json, which lies beside dist/ as it lies above the sources. */
+function readVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}
