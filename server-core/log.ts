@@ -42,7 +42,10 @@ export async function createLogger(options: LogOptions): Promise<Logger> {
       singleLine: true,
     })
   } else {
-    stream = destination({ dest: options.file ?? 2, sync: true, append: true, mkdir: false })
+    const target = destination({ dest: options.file ?? 2, sync: true, append: true, mkdir: false })
+    // A log that nobody reads any more, or a full disk, ends no program.
+    target.on('error', () => undefined)
+    stream = target
   }
   const family: Family = { level: options.level, children: [] }
   const logger = pino(
