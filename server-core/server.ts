@@ -160,6 +160,7 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
       storage,
       log,
       offline: () => managed.provided(name, 'offline'),
+      certificateExpires: (host, files, days) => void hooks.run('cert_expiring', '', { host, files, days }),
     })
     hosts.set(name, host)
     parts.add(() => host.close())

@@ -107,6 +107,8 @@ export interface Hooks {
     acc: undefined
     info: { caller: string; command: string; arguments: Readonly<Record<string, unknown>>; result: string }
   }
+  /** At 21, 7 and 1 days. */
+  cert_expiring: { acc: undefined; info: { host: string; files: readonly string[]; days: number } }
   reopen_log_hook: { acc: undefined; info: object }
 }
 

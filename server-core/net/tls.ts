@@ -3,7 +3,7 @@
  * folder. A file may hold keys and chains in any order (ejabberd's `certfiles`).
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import type { Logger } from '../log.ts'
@@ -19,42 +19,147 @@ export interface Certificate {
 const pemBlock = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]+?-----END \1-----/g
 const selfSignedDays = 3_650
 
-/** Throws an Error that names the file and what is wrong with it. */
+/** Rejects with an Error that names the file and what is wrong with it. */
 export async function loadCertificate(
   host: string,
   certfiles: readonly string[],
   dataDir: string,
   log: Logger,
 ): Promise<Certificate> {
-  for (const file of certfiles) {
-    const pem = await readFile(file, 'utf8')
-    const certificate = fromPem(host, file, pem, false)
-    if (certificate) return certificate
-  }
+  const files = await Promise.all(certfiles.map(async (file) => readPem(file, await readFile(file, 'utf8'))))
+  const certificate = choose(host, files)
+  if (certificate) return certificate
   if (certfiles.length > 0) {
     log.warn({ host, certfiles }, 'no certificate file is for this host; a self-signed certificate is used')
   }
   return selfSigned(host, dataDir, log)
 }
 
-/** The certificate in that text when it is valid for the host; undefined when it is for others. */
-function fromPem(host: string, file: string, pem: string, isSelfSigned: boolean): Certificate | undefined {
-  const blocks = [...pem.matchAll(pemBlock)]
-  const chain = blocks.filter((block) => block[1] === 'CERTIFICATE').map((block) => block[0])
-  const key = blocks.find((block) => block[1]?.endsWith('PRIVATE KEY'))?.[0]
-  const [leaf] = chain
-  if (leaf === undefined || key === undefined)
-    throw new Error(`${file} holds no certificate with its private key`)
-  const x509 = new X509Certificate(leaf)
-  if (!x509.checkPrivateKey(createPrivateKey(key)))
-    throw new Error(`the key in ${file} is not the certificate's`)
-  if (x509.checkHost(host) === undefined) return undefined
-  return {
-    host,
-    context: createSecureContext({ key, cert: chain.join('\n'), minVersion: 'TLSv1.2' }),
-    selfSigned: isSelfSigned,
-    expires: Date.parse(x509.validTo),
+/** Days before the end of a certificate at which it is said. */
+const warnings = [21, 7, 1]
+const day = 86_400_000
+
+/** A host's certificate while the server runs: taken anew when its files change. */
+export class HostCertificate {
+  readonly #host: string
+  readonly #certfiles: readonly string[]
+  readonly #dataDir: string
+  readonly #log: Logger
+  #current: Certificate
+  #state: string
+  #warned = Number.POSITIVE_INFINITY
+
+  static async open(
+    host: string,
+    certfiles: readonly string[],
+    dataDir: string,
+    log: Logger,
+  ): Promise<HostCertificate> {
+    const state = await stateOf(certfiles)
+    const first = await loadCertificate(host, certfiles, dataDir, log)
+    return new HostCertificate(host, certfiles, dataDir, log, first, state)
   }
+
+  private constructor(
+    host: string,
+    certfiles: readonly string[],
+    dataDir: string,
+    log: Logger,
+    first: Certificate,
+    state: string,
+  ) {
+    this.#host = host
+    this.#certfiles = certfiles
+    this.#dataDir = dataDir
+    this.#log = log
+    this.#current = first
+    this.#state = state
+    this.daysToWarn()
+  }
+
+  get context(): SecureContext {
+    return this.#current.context
+  }
+
+  /** True when another certificate is used from now on. A file that cannot be used is logged, and changes nothing. */
+  async refresh(): Promise<boolean> {
+    const state = await stateOf(this.#certfiles)
+    if (state === this.#state) return false
+    this.#state = state
+    try {
+      this.#current = await loadCertificate(this.#host, this.#certfiles, this.#dataDir, this.#log)
+    } catch (error) {
+      this.#log.error(
+        { host: this.#host, reason: (error as Error).message },
+        'the new certificate cannot be used; the one before it stays',
+      )
+      return false
+    }
+    this.#warned = Number.POSITIVE_INFINITY
+    this.#log.info(
+      { host: this.#host, expires: new Date(this.#current.expires).toISOString() },
+      'certificate renewed',
+    )
+    return true
+  }
+
+  /** The days that are left, when it is time to say so: once at 21, 7 and 1. */
+  daysToWarn(now = Date.now()): number | undefined {
+    const days = Math.floor((this.#current.expires - now) / day)
+    const limit = warnings.filter((one) => days <= one).at(-1)
+    if (limit === undefined || limit >= this.#warned) return undefined
+    this.#warned = limit
+    this.#log.warn({ host: this.#host, days }, 'the certificate ends soon')
+    return days
+  }
+}
+
+/** Changes when a file does. */
+async function stateOf(files: readonly string[]): Promise<string> {
+  const states = files.map(async (file) => {
+    const { ino, size, mtimeMs } = await stat(file).catch(() => ({ ino: 0, size: 0, mtimeMs: 0 }))
+    return `${ino} ${size} ${mtimeMs}`
+  })
+  return (await Promise.all(states)).join('\n')
+}
+
+/** What one PEM file holds, in its order. */
+interface PemFile {
+  readonly file: string
+  readonly chain: readonly string[]
+  readonly keys: readonly string[]
+}
+
+function readPem(file: string, text: string): PemFile {
+  const blocks = [...text.matchAll(pemBlock)]
+  const chain = blocks.filter((block) => block[1] === 'CERTIFICATE').map((block) => block[0])
+  const keys = blocks.filter((block) => block[1]?.endsWith('PRIVATE KEY')).map((block) => block[0])
+  if (chain.length === 0 && keys.length === 0) throw new Error(`${file} holds no certificate or private key`)
+  return { file, chain, keys }
+}
+
+/**
+ * The certificate that is valid for the host, with its key from whichever file has it; of several the one that is valid
+ * longest. Undefined when all are for others. Throws an Error when the key is missing.
+ */
+function choose(host: string, files: readonly PemFile[], isSelfSigned = false): Certificate | undefined {
+  const keys = files.flatMap((file) => file.keys)
+  let best: Certificate | undefined
+  for (const { file, chain } of files) {
+    const [leaf] = chain
+    if (leaf === undefined) continue
+    const x509 = new X509Certificate(leaf)
+    if (x509.checkHost(host) === undefined) continue
+    const key = keys.find((one) => x509.checkPrivateKey(createPrivateKey(one)))
+    if (key === undefined) {
+      throw new Error(`the private key of the certificate in ${file} is in none of the certificate files`)
+    }
+    const expires = Date.parse(x509.validTo)
+    if (best && best.expires >= expires) continue
+    const context = createSecureContext({ key, cert: chain.join('\n'), minVersion: 'TLSv1.2' })
+    best = { host, context, selfSigned: isSelfSigned, expires }
+  }
+  return best
 }
 
 async function selfSigned(host: string, dataDir: string, log: Logger): Promise<Certificate> {
@@ -64,13 +169,13 @@ async function selfSigned(host: string, dataDir: string, log: Logger): Promise<C
     if (error.code === 'ENOENT') return undefined
     throw error
   })
-  const before = kept === undefined ? undefined : fromPem(host, file, kept, true)
+  const before = kept === undefined ? undefined : choose(host, [readPem(file, kept)], true)
   if (before && before.expires > Date.now()) return before
   const pem = await makeSelfSigned(host)
   await mkdir(folder, { recursive: true, mode: 0o700 })
   await writeFile(file, pem, { mode: 0o600 })
   log.info({ host, file }, 'made a self-signed certificate')
-  const made = fromPem(host, file, pem, true)
+  const made = choose(host, [readPem(file, pem)], true)
   if (!made) throw new Error(`the self-signed certificate in ${file} is not valid for ${host}`)
   return made
 }

@@ -5,7 +5,7 @@ import { connect, TLSSocket } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { silentLogger } from '../../server-core/log.ts'
 import { channelBinding } from '../../server-core/net/channel-binding.ts'
-import { type Certificate, loadCertificate } from '../../server-core/net/tls.ts'
+import { type Certificate, HostCertificate, loadCertificate } from '../../server-core/net/tls.ts'
 import { type Folder, temporaryFolder } from '../harness/folder.ts'
 
 let folder: Folder
@@ -71,7 +71,7 @@ describe('configured certificates', () => {
     const file = folder.file(name)
     writeFileSync(file, text)
     await expect(load('verona.example', [file])).rejects.toThrow(
-      `${file} holds no certificate with its private key`,
+      `${file} holds no certificate or private key`,
     )
   })
 
@@ -82,8 +82,45 @@ describe('configured certificates', () => {
       readFileSync(folder.file(`certificates/${host}.pem`), 'utf8').split(/(?=-----BEGIN [A-Z ]*PRIVATE KEY)/)
     const mixed = folder.file('mixed.pem')
     writeFileSync(mixed, `${blocks('one.example')[0]}${blocks('two.example')[1]}`)
-    await expect(load('one.example', [mixed])).rejects.toThrow(`the key in ${mixed} is not the certificate's`)
+    await expect(load('one.example', [mixed])).rejects.toThrow(
+      `the private key of the certificate in ${mixed} is in none of the certificate files`,
+    )
     await expect(load('one.example', [folder.file('gone.pem')])).rejects.toThrow(/gone\.pem/)
+  })
+})
+
+describe('certificates and keys in files of their own', () => {
+  it('find each other, and of two for one host the one that is valid longer is taken', async () => {
+    await load('siena.example')
+    const [certificate = '', key = ''] = readFileSync(
+      folder.file('certificates/siena.example.pem'),
+      'utf8',
+    ).split(/(?=-----BEGIN [A-Z ]*PRIVATE KEY)/)
+    const [chain, secret] = [folder.file('fullchain.pem'), folder.file('privkey.pem')]
+    writeFileSync(chain, certificate)
+    writeFileSync(secret, key)
+    const other = folder.file('certificates/mantua.example.pem')
+    expect(await load('siena.example', [secret, other, chain])).toMatchObject({ selfSigned: false })
+    await expect(load('siena.example', [chain])).rejects.toThrow(/is in none of the certificate files/)
+  })
+})
+
+describe('a certificate that is renewed', () => {
+  it('is taken when its file has changed, and one that cannot be used changes nothing', async () => {
+    await load('old.example')
+    await load('new.example')
+    const file = folder.file('live.pem')
+    const copy = (host: string) => writeFileSync(file, readFileSync(folder.file(`certificates/${host}.pem`)))
+    copy('old.example')
+    const certificate = await HostCertificate.open('old.example', [file], folder.path, silentLogger())
+    const { context } = certificate
+    expect(await certificate.refresh()).toBe(false)
+    writeFileSync(file, 'half a certif')
+    expect(await certificate.refresh()).toBe(false)
+    expect(certificate.context).toBe(context)
+    copy('old.example')
+    expect(await certificate.refresh()).toBe(true)
+    expect(certificate.context).not.toBe(context)
   })
 })
 
