@@ -1,3 +1,18 @@
 #!/bin/sh
 # Answers leave on descriptor 3, which is what was standard output; whatever else the process prints goes to standard error.
-GATEHOUSE_EXTAUTH_ANSWERS=3 UV_THREADPOOL_SIZE="${UV_THREADPOOL_SIZE:-8}" exec node "$(dirname "$(readlink -f "$0")")/gatehouse-extauth-main.js" "$@" 3>&1 1>&2
+here=$(dirname "$(readlink -f "$0")")
+if [ "$1" = relay ]; then
+  shift
+  relay="$here/gatehouse-extauth-relay"
+  # An installed package brings the source: it is compiled where it is used first.
+  if [ ! -x "$relay" ]; then
+    cc -O2 -o "$relay.$$" "$here/relay.c" && mv "$relay.$$" "$relay" || {
+      echo "gatehouse-extauth relay: $here/relay.c could not be compiled; a C compiler and write permission there are needed" >&2
+      # A server gives up for good on a program that ends at once, a few times.
+      sleep 5
+      exit 1
+    }
+  fi
+  exec "$relay" "$@"
+fi
+GATEHOUSE_EXTAUTH_ANSWERS=3 UV_THREADPOOL_SIZE="${UV_THREADPOOL_SIZE:-8}" exec node "$here/gatehouse-extauth-main.js" "$@" 3>&1 1>&2
