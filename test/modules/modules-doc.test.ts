@@ -35,7 +35,7 @@ function moduleTable(): string {
 }
 
 it('lists every module with every option and its default', () => {
-  expect(part('modules')).toBe(moduleTable())
+  expect(part('modules'), 'the table in docs/modules.md').toBe(moduleTable())
 })
 
 it('lists every service', () => {
@@ -90,7 +90,9 @@ describe('hooks', () => {
       .map((match) => match[1] ?? '')
       .filter((name) => declared.includes(name))
     expect(declared.length).toBeGreaterThan(40)
-    expect(listed.sort(byName)).toEqual([...declared].sort(byName))
+    expect(listed.sort(byName), 'docs/modules.md lists the hooks of extend/hooks.ts').toEqual(
+      [...declared].sort(byName),
+    )
   })
 
   it.each(declared)('%s runs, or is said not to', (name) => {
