@@ -110,7 +110,7 @@ async function runLine(
   let name = ''
   let code: number
   try {
-    const line = parseCommandLine(shellWords(job.text))
+    const line = await parseCommandLine(shellWords(job.text))
     const [first, ...rest] = line.words
     if (!first) throw new UsageError('there is no command')
     name = commandName(first)

@@ -2,8 +2,9 @@
 import { type Completion, type Description, methods } from '../server-core/admin/control-protocol.ts'
 import { withLocal } from './help.ts'
 import { localCommands } from './local.ts'
+import { globalOptions } from './options.ts'
 import { commandName, exit, type Program } from './run.ts'
-import { globalOptions, outputs, UsageError, type Word } from './words.ts'
+import { outputs, UsageError, type Word } from './words.ts'
 
 const scripts: Readonly<Record<string, string>> = {
   bash: `_gatehousectl() {

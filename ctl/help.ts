@@ -1,8 +1,8 @@
 /** Help: of the program, of the commands (which the server describes), by name, by pattern, by tag. */
 import type { CommandDescription, Description, ResultShape } from '../server-core/admin/control-protocol.ts'
 import { localCommands } from './local.ts'
+import { globalOptions } from './options.ts'
 import { displayWidth, type Style } from './terminal.ts'
-import { globalOptions } from './words.ts'
 
 export interface HelpOptions {
   readonly style: Style

@@ -33,7 +33,7 @@ export interface Context {
 export async function runCtl(context: Context): Promise<number> {
   const program = new Program(context)
   try {
-    return await program.run(parseCommandLine(context.argv))
+    return await program.run(await parseCommandLine(context.argv))
   } catch (error) {
     return await program.failed(error)
   } finally {

@@ -81,7 +81,7 @@ async function runPiped(program: Program): Promise<number> {
 
 async function runLine(program: Program, line: string): Promise<number | undefined> {
   try {
-    const parsed = parseCommandLine(shellWords(line))
+    const parsed = await parseCommandLine(shellWords(line))
     const [first, ...rest] = parsed.words
     if (!first) return exit.done
     const name = commandName(first)

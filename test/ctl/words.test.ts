@@ -2,13 +2,13 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { meaningOf, parseCommandLine, UsageError } from '../../ctl/words.ts'
 
-function texts(...argv: string[]): string[] {
-  return parseCommandLine(argv).words.map(({ text }) => text)
+async function texts(...argv: string[]): Promise<string[]> {
+  return (await parseCommandLine(argv)).words.map(({ text }) => text)
 }
 
 describe('options are long names, anywhere before --', () => {
-  test('before, between and behind the words', () => {
-    const { options, words } = parseCommandLine([
+  test('before, between and behind the words', async () => {
+    const { options, words } = await parseCommandLine([
       '--output',
       'json',
       'stats',
@@ -20,8 +20,8 @@ describe('options are long names, anywhere before --', () => {
     expect(words.map(({ text }) => text)).toEqual(['stats', 'onlineusers'])
   })
 
-  test('what is no option of ours is a word, in its place', () => {
-    expect(texts('a', '-x', '--what', 'b', '--yes', '-5', '--', '--yes', '--')).toEqual([
+  test('what is no option of ours is a word, in its place', async () => {
+    expect(await texts('a', '-x', '--what', 'b', '--yes', '-5', '--', '--yes', '--')).toEqual([
       'a',
       '-x',
       '--what',
@@ -37,16 +37,16 @@ describe('options are long names, anywhere before --', () => {
     [['--timeout', 'soon'], 'It is a number of seconds'],
     [['--timeout', '0'], 'It is a number of seconds'],
     [['--socket'], 'argument missing'],
-  ])('%j is wrong usage', (argv, message) => {
-    expect(() => parseCommandLine(argv)).toThrow(UsageError)
-    expect(() => parseCommandLine(argv)).toThrow(message)
+  ])('%j is wrong usage', async (argv, message) => {
+    await expect(parseCommandLine(argv)).rejects.toThrow(UsageError)
+    await expect(parseCommandLine(argv)).rejects.toThrow(message)
   })
 })
 
-test('words behind -- come through whatever they are', () => {
-  fc.assert(
-    fc.property(fc.array(fc.string({ unit: 'grapheme' })), (words) => {
-      const line = parseCommandLine(['stats', '--', ...words])
+test('words behind -- come through whatever they are', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.string({ unit: 'grapheme' })), async (words) => {
+      const line = await parseCommandLine(['stats', '--', ...words])
       expect(line.words.slice(1)).toEqual(words.map((text) => ({ text, literal: true })))
     }),
   )
