@@ -1,7 +1,7 @@
 // Bundles the three programs into dist/: plain JavaScript, our own code in a few shared chunks. Libraries stay in
 // node_modules, so that native ones work and the heavy ones are loaded only where they are needed.
 import { spawnSync } from 'node:child_process'
-import { chmod, cp, mkdir, rm, symlink } from 'node:fs/promises'
+import { chmod, cp, mkdir, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
 import { build } from 'esbuild'
 
 const programs = {
@@ -11,10 +11,11 @@ const programs = {
   'hash-worker': 'server-core/accounts/formats/hashing/worker.ts',
 }
 
-await rm('dist', { recursive: true, force: true })
+// Made beside dist and moved there file by file: programs that run from there load chunks later, and must find theirs.
+const made = `dist-${process.pid}`
 await build({
   entryPoints: programs,
-  outdir: 'dist',
+  outdir: made,
   bundle: true,
   splitting: true,
   format: 'esm',
@@ -24,10 +25,23 @@ await build({
   sourcemap: true,
   logLevel: 'warning',
 })
-await cp('auth-script/launcher.sh', 'dist/gatehouse-extauth')
-await cp('auth-script/relay/relay.c', 'dist/relay.c')
+await cp('auth-script/launcher.sh', `${made}/gatehouse-extauth`)
+await cp('auth-script/relay/relay.c', `${made}/relay.c`)
 // The launcher compiles the relay at its first use; here it is done early, if there is a compiler.
-spawnSync('cc', ['-O2', '-o', 'dist/gatehouse-extauth-relay', 'dist/relay.c'], { stdio: 'inherit' })
+spawnSync('cc', ['-O2', '-o', `${made}/gatehouse-extauth-relay`, `${made}/relay.c`], { stdio: 'inherit' })
+
+for (const file of ['gatehouse.js', 'gatehousectl.js', 'gatehouse-extauth'])
+  await chmod(`${made}/${file}`, 0o755)
+await mkdir('dist', { recursive: true })
+const files = await readdir(made)
+for (const file of files) await rename(`${made}/${file}`, `dist/${file}`)
+await rm(made, { recursive: true })
+const tenMinutes = 600_000
+for (const file of await readdir('dist')) {
+  if (files.includes(file)) continue
+  const { mtimeMs } = await stat(`dist/${file}`)
+  if (Date.now() - mtimeMs > tenMinutes) await rm(`dist/${file}`, { recursive: true, force: true })
+}
 
 // In a checkout `npx gatehousectl …` finds the programs here, as it would in an installed package.
 const bins = {
@@ -37,7 +51,6 @@ const bins = {
 }
 await mkdir('node_modules/.bin', { recursive: true })
 for (const [name, file] of Object.entries(bins)) {
-  await chmod(`dist/${file}`, 0o755)
-  await rm(`node_modules/.bin/${name}`, { force: true })
-  await symlink(`../../dist/${file}`, `node_modules/.bin/${name}`)
+  await symlink(`../../dist/${file}`, `node_modules/.bin/${name}-${process.pid}`)
+  await rename(`node_modules/.bin/${name}-${process.pid}`, `node_modules/.bin/${name}`)
 }
