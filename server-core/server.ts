@@ -71,6 +71,7 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
   let state: AdminServer['state'] = 'starting'
 
   const folder = await openDataFolder(config.data_dir)
+  parts.add(() => folder.release())
   const storage = await openStorage('sqlite', { file: folder.database })
   parts.add(() => storage.close())
 
