@@ -1,0 +1,95 @@
+/** The command line as a person meets it: tables, questions, the shell. Needs tmux. */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { findProgram } from '../harness/find.ts'
+import { programs } from '../harness/paths.ts'
+import { type Server, startServer } from '../harness/server.ts'
+import { startTerminal, type Terminal } from '../harness/tmux.ts'
+
+describe.skipIf(findProgram('tmux') === undefined)('on a terminal', () => {
+  let server: Server
+  const terminals: Terminal[] = []
+
+  beforeAll(async () => {
+    server = await startServer()
+    await server.must('register', 'alice', 'localhost', 'secret')
+    await server.must('add_rosteritem', 'alice', 'localhost', 'bob', 'localhost', 'Bob', 'Friends', 'both')
+  })
+  afterEach(async () => {
+    for (const terminal of terminals.splice(0)) await terminal.stop()
+  })
+  afterAll(() => server.stop())
+
+  async function terminal(...words: string[]): Promise<Terminal> {
+    const command = [process.execPath, programs.gatehousectl, '--socket', server.socket, ...words]
+    const opened = await startTerminal(command, { NO_COLOR: '1' })
+    terminals.push(opened)
+    return opened
+  }
+
+  test('a list is a table with headings', async () => {
+    const screen = await (await terminal('get_roster', 'alice', 'localhost')).shows('bob@localhost')
+    expect(screen).toContain(
+      'jid            nick  subscription  ask   group\nbob@localhost  Bob   both          none  Friends\n',
+    )
+  })
+
+  test('a password that is missing is asked for twice, and never shown', async () => {
+    const screen = await terminal('register', 'carol', 'localhost')
+    await screen.shows('password:')
+    await screen.type('sesame')
+    await screen.press('Enter')
+    await screen.shows('password again:')
+    await screen.type('sesame')
+    await screen.press('Enter')
+    const end = await screen.shows('User carol@localhost successfully registered')
+    expect(end).not.toContain('sesame')
+    expect(await server.must('check_password', 'carol', 'localhost', 'sesame')).toContain('is correct')
+    expect(server.log()).not.toContain('sesame')
+  })
+
+  test('what destroys asks first', async () => {
+    const screen = await terminal('unregister', 'alice', 'localhost')
+    await screen.shows('unregister alice localhost: this cannot be taken back. Go on? (y/N)')
+    await screen.press('Enter')
+    await screen.shows('Nothing was done.')
+    expect(await server.must('check_account', 'alice', 'localhost')).toBe('User alice@localhost exists')
+  })
+
+  test('missing arguments are asked for, with what there is to choose from', async () => {
+    const screen = await terminal('stats')
+    await screen.shows('onlineusersnode')
+    await screen.press('Down', 'Down', 'Enter')
+    await screen.shows(/^\d+$/m)
+  })
+
+  test('the shell completes, runs, asks, and keeps answers out of its history', async () => {
+    const screen = await terminal('shell')
+    await screen.shows('gatehouse>')
+    await screen.type('check_acc')
+    await screen.press('Tab')
+    await screen.shows('check_account')
+    await screen.type('al')
+    await screen.press('Tab')
+    await screen.shows('check_account alice')
+    await screen.type('localhost')
+    await screen.press('Enter')
+    await screen.shows('User alice@localhost exists')
+    await screen.type('change_password alice localhost')
+    await screen.press('Enter')
+    await screen.shows('newpass:')
+    await screen.type('open')
+    await screen.press('Enter')
+    await screen.shows('newpass again:')
+    await screen.type('open')
+    await screen.press('Enter')
+    await screen.shows('successfully changed')
+    await screen.press('Up')
+    await screen.shows(/gatehouse> change_password alice localhost\s*$/)
+    await screen.press('C-u')
+    await screen.type('nosuch')
+    await screen.press('Enter')
+    const end = await screen.shows('command "nosuch" not known')
+    expect(end).not.toContain('"open"')
+    await screen.press('C-d')
+  })
+})
