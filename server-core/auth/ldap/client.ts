@@ -497,7 +497,8 @@ function asFilter(filter: Filter): ldapjs.Filter {
 function inWords(error: Error): string {
   const code = (error as NodeJS.ErrnoException).code
   if (code === 'ECONNREFUSED') return 'nobody listens there (connection refused)'
-  return error.message.replace(/^connect[A-Z][A-Za-z]+: /, '')
+  // The error of several addresses that were tried has no text of its own.
+  return error.message.replace(/^connect[A-Z][A-Za-z]+: /, '') || (code ?? error.name)
 }
 
 function ignore(): void {}

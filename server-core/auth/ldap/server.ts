@@ -4,6 +4,7 @@
  * answer is down until a probe gets an answer.
  */
 import { readFile } from 'node:fs/promises'
+import { isIP } from 'node:net'
 import type { Logger } from '../../log.ts'
 import type { Connection, Target } from './client.ts'
 import { type Deadline, deadlineIn } from './deadline.ts'
@@ -41,7 +42,9 @@ export class Server {
     // RFC 4516 §2 and the ports that everybody uses.
     const port = address.port ?? (asked === 'tls' ? 636 : 389)
     this.encryption = asked
-    this.name = `${asked === 'tls' ? 'ldaps' : 'ldap'}://${address.host}:${port}${asked === 'starttls' ? ' (starttls)' : ''}`
+    const host = isIP(address.host) === 6 ? `[${address.host}]` : address.host
+    const scheme = asked === 'tls' ? 'ldaps' : 'ldap'
+    this.name = `${scheme}://${host}:${port}${asked === 'starttls' ? ' (starttls)' : ''}`
     this.#options = options
     this.#log = log
     this.#target = {
