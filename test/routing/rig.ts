@@ -61,15 +61,17 @@ export interface Verona {
   readonly answers: Stanza[]
 }
 
+/** @param accounts the users that there are, or what looks one up */
 export function verona(
-  accounts: readonly string[] = ['juliet'],
+  accounts: readonly string[] | ((user: string) => Promise<boolean>) = ['juliet'],
   options: Partial<SessionManagerOptions> = {},
 ): Verona {
   const hooks = new HookRegistry(silentLogger())
   const iqs = new IqHandlers(silentLogger())
   const router = new Router(hooks, silentLogger())
   const answers: Stanza[] = []
-  const sessions = new SessionManager(router, iqs, hooks, async (user) => accounts.includes(user), {
+  const exists = typeof accounts === 'function' ? accounts : async (user: string) => accounts.includes(user)
+  const sessions = new SessionManager(router, iqs, hooks, exists, {
     maxUserSessions: 10,
     conflict: 'replace',
     iqNeedsPresence: false,
