@@ -21,7 +21,8 @@ describe.skipIf(findProgram('tmux') === undefined)('on a terminal', () => {
 
   async function terminal(...words: string[]): Promise<Terminal> {
     const command = [process.execPath, programs.gatehousectl, '--socket', server.socket, ...words]
-    const opened = await startTerminal(command, { NO_COLOR: '1' })
+    // The end of the last program scrolls tmux's pane by a line, so another one stays behind it.
+    const opened = await startTerminal(['sh', '-c', '"$@"; exec cat', 'sh', ...command], { NO_COLOR: '1' })
     terminals.push(opened)
     return opened
   }
