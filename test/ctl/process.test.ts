@@ -1,0 +1,87 @@
+/** The program as a process: readers that leave, Ctrl-C, and what `ps` shows. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { text } from 'node:stream/consumers'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { secret } from '../../server-core/admin/commands/arguments.ts'
+import { type BareControl, bareControl, command } from '../harness/admin.ts'
+import { before, until } from '../harness/deadline.ts'
+import { type Folder, temporaryFolder } from '../harness/folder.ts'
+import { programs } from '../harness/paths.ts'
+
+let folder: Folder
+let control: BareControl
+/** What happened in the server. */
+let events: string[]
+
+beforeEach(async () => {
+  events = []
+  folder = temporaryFolder('process')
+  control = await bareControl(folder.file('s'), [
+    command(
+      'endless',
+      () =>
+        (async function* () {
+          try {
+            for (;;) yield ['x'.repeat(100)]
+          } finally {
+            events.push('endless ended')
+          }
+        })(),
+      { result: { kind: 'list', columns: [{ name: 'x', type: 'string' }] } },
+    ),
+    command(
+      'wait',
+      async (_, caller) => {
+        events.push('wait runs')
+        await new Promise<void>((resolve) => {
+          caller.signal.addEventListener('abort', () => {
+            events.push('wait cancelled')
+            resolve()
+          })
+        })
+        return undefined
+      },
+      { args: { password: secret('any').optional() }, forms: [{ names: [] }, { names: ['password'] }] },
+    ),
+  ])
+})
+afterEach(async () => {
+  await control.close(0)
+  folder.remove()
+})
+
+function start(...words: string[]) {
+  const child = spawn(process.execPath, [programs.gatehousectl, '--socket', control.path, ...words])
+  const ended = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>
+  return { child, ended, stderr: text(child.stderr) }
+}
+
+test('a reader that leaves (| head) ends the program and the command, and is no failure', async () => {
+  const { child, ended, stderr } = start('endless')
+  await once(child.stdout, 'data')
+  child.stdout.destroy()
+  expect((await before(10_000, 'the end', ended))[0]).toBe(0)
+  expect(await stderr).toBe('')
+  await until('the command to end', () => events.includes('endless ended'))
+})
+
+test('Ctrl-C cancels the command and exits 130', async () => {
+  const { child, ended } = start('wait')
+  await until('the command to run', () => events.includes('wait runs'))
+  child.kill('SIGINT')
+  expect((await before(10_000, 'the end', ended))[0]).toBe(130)
+  await until('the command to be cancelled', () => events.includes('wait cancelled'))
+})
+
+test.skipIf(process.platform !== 'linux')(
+  'a password among the arguments does not stay where ps looks',
+  async () => {
+    const { child, ended } = start('wait', 'sesame')
+    await until('the command to run', () => events.includes('wait runs'))
+    expect(readFileSync(`/proc/${child.pid}/cmdline`, 'latin1')).not.toContain('sesame')
+    child.kill('SIGINT')
+    await before(10_000, 'the end', ended)
+  },
+)
