@@ -2,10 +2,12 @@
 import { createHash } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 
-export type BindingType = 'tls-exporter' | 'tls-server-end-point'
+export type BindingType = 'tls-exporter' | 'tls-server-end-point' | 'tls-unique'
 
 export interface Binding {
+  /** What is announced. */
   readonly types: readonly BindingType[]
+  /** Of what is announced and what is accepted besides; undefined for what cannot be had on this connection. */
   data(type: BindingType): Buffer | undefined
 }
 
@@ -33,6 +35,9 @@ export function channelBinding(socket: TLSSocket): Binding {
   return {
     types,
     data(type) {
+      // Older clients know nothing else, whatever the version of TLS (RFC 5929 §3). It is not announced: it must not be
+      // used by those who know better (RFC 9266 §4).
+      if (type === 'tls-unique') return firstFinished(socket)
       if (!types.includes(type)) return undefined
       if (type === 'tls-exporter') {
         return socket.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0))
@@ -40,6 +45,11 @@ export function channelBinding(socket: TLSSocket): Binding {
       return certificate && hash ? createHash(hash).update(certificate).digest() : undefined
     },
   }
+}
+
+/** The first Finished message of the handshake: the client's, but the server's where a session was resumed. */
+function firstFinished(socket: TLSSocket): Buffer | undefined {
+  return socket.isSessionReused() ? socket.getFinished() : socket.getPeerFinished()
 }
 
 /** Certificate ::= SEQUENCE { tbsCertificate, SEQUENCE { OBJECT IDENTIFIER, … }, … } (RFC 5280 §4.1), as hex. */

@@ -136,6 +136,15 @@ describe('channel binding', () => {
     expect(binding.data('tls-server-end-point')).toEqual(createHash('sha256').update(raw).digest())
   })
 
+  it('by the first Finished message is not announced, and given to clients that know nothing else', async () => {
+    for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+      const { server, client } = await handshake(await load('verona.example'), version)
+      const binding = channelBinding(server)
+      expect(binding.types).not.toContain('tls-unique')
+      expect(binding.data('tls-unique')).toEqual(client.getFinished())
+    }
+  })
+
   it('over TLS 1.2 is by certificate only', async () => {
     const { server } = await handshake(await load('verona.example'), 'TLSv1.2')
     const binding = channelBinding(server)

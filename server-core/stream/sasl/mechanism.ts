@@ -29,7 +29,13 @@ export interface ChannelBinding {
   data(type: ChannelBindingType): Buffer | undefined
 }
 
-export type ChannelBindingType = 'tls-exporter' | 'tls-server-end-point'
+export type ChannelBindingType = 'tls-exporter' | 'tls-server-end-point' | 'tls-unique'
+
+export const channelBindingTypes: readonly ChannelBindingType[] = [
+  'tls-exporter',
+  'tls-server-end-point',
+  'tls-unique',
+]
 
 export interface SaslExchange {
   /** Takes what the client sent, decoded; the first one is the initial response, empty if the client sent none. */

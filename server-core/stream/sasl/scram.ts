@@ -10,6 +10,7 @@ import {
 } from '../../accounts/formats/scram.ts'
 import {
   type ChannelBindingType,
+  channelBindingTypes,
   failure,
   mayActAs,
   type SaslCondition,
@@ -136,8 +137,10 @@ class ScramExchange implements SaslExchange {
 
   /** What the GS2 flag asks for (RFC 5802 §6). */
   #bindingType(flag: string): ChannelBindingType | undefined | 'refused' {
-    if (this.#plus)
-      return this.#context.channelBinding?.types.find((type) => flag === `p=${type}`) ?? 'refused'
+    if (this.#plus) {
+      const type = channelBindingTypes.find((one) => flag === `p=${one}`)
+      return type && this.#context.channelBinding?.data(type) ? type : 'refused'
+    }
     // "y": the client could, and believes that we cannot; somebody between us has changed the list of mechanisms.
     const wasOffered = this.#context.offered.some((name) => name.endsWith('-PLUS'))
     if (flag === 'n' || (flag === 'y' && !wasOffered)) return undefined
