@@ -50,6 +50,7 @@ export function accountCommands(server: AdminServer): readonly CommandSpec[] {
           )
         }
         const reason = kickReason(args.reason)
+        await server.hooks.run('sm_kick_user', account.host, { user: account.user, host: account.host })
         for (const session of sessionsOf(server, account.user, account.host)) {
           session.tell({ type: 'banned', reason })
         }
@@ -84,6 +85,7 @@ export function accountCommands(server: AdminServer): readonly CommandSpec[] {
         const verdict = await account.auth.setPassword(account.user, Buffer.from(args.newpass), deadline)
         if (!verdict.ok && verdict.reason === 'unknown') return doesNotExist(args.user, args.host)
         if (!verdict.ok) throw new CommandError('not_allowed')
+        await server.hooks.run('set_password', account.host, { user: account.user, host: account.host })
         return { ok: true, text: `Password for user ${args.user}@${args.host} successfully changed` }
       },
     }),

@@ -62,8 +62,13 @@ export function coreCommands(server: AdminServer): readonly CommandSpec[] {
       args: { user: user(), host: host() },
       result: { kind: 'integer', name: 'num_resources' },
       example: 'kick_user alice localhost',
-      run(args) {
+      async run(args) {
         const sessions = sessionsOf(server, args.user, args.host)
+        const [first] = sessions
+        if (first) {
+          const { user, host } = first.jid
+          await server.hooks.run('sm_kick_user', host, { user, host })
+        }
         for (const session of sessions) session.tell({ type: 'kicked', reason: kickReason('') })
         return sessions.length
       },

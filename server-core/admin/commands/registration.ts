@@ -139,7 +139,10 @@ async function tryRegister(
     Buffer.from(password),
     authDeadline(signal),
   )
-  if (verdict.ok) return 'ok'
+  if (verdict.ok) {
+    await server.hooks.run('register_user', account.host, { user: account.user, host: account.host })
+    return 'ok'
+  }
   return verdict.reason === 'exists' ? 'exists' : 'not_allowed'
 }
 
