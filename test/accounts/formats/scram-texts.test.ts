@@ -53,3 +53,7 @@ test('fields that are missing, surplus or of the other layout make a value unusa
     expect(() => mongooseimKeys(value)).toThrow(UnusableCredential)
   }
 })
+
+test('keys of hashes that SCRAM does not have here are told from none', () => {
+  expect(() => mongooseimKeys('==MULTI_SCRAM==,4096,==SHA224==c2FsdA==|c2FsdA==|c2FsdA==')).toThrow('SHA-224')
+})
