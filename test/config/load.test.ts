@@ -1,10 +1,17 @@
 import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import * as fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import type { Configurable } from '../../server-core/config/checks.ts'
-import { configPath, formatComplaint, loadConfig, loadYaml } from '../../server-core/config/load.ts'
-import { hostConfig } from '../../server-core/config/schema.ts'
+import {
+  checkYaml,
+  configPath,
+  formatComplaint,
+  loadConfig,
+  loadYaml,
+} from '../../server-core/config/load.ts'
+import { configSchema, hostConfig } from '../../server-core/config/schema.ts'
 import { type Folder, temporaryFolder } from '../harness/folder.ts'
 import { root } from '../harness/paths.ts'
 
@@ -134,4 +141,58 @@ test('the file is what was asked for, else what the environment says, else none'
   expect(configPath('a.yml', { GATEHOUSE_CONFIG: 'b.yml' })).toBe('a.yml')
   expect(configPath(undefined, { GATEHOUSE_CONFIG: 'b.yml' })).toBe('b.yml')
   expect(configPath(undefined, { GATEHOUSE_CONFIG: '' })).toBeUndefined()
+})
+
+test('whatever a file holds, there is an answer: a configuration, or complaints with a place', () => {
+  const name = fc.constantFrom(
+    'hosts',
+    'listen',
+    'modules',
+    'host_config',
+    'port',
+    '__proto__',
+    'constructor',
+    '<<',
+    'x',
+  )
+  const scalar = fc.constantFrom(
+    'localhost',
+    '5222',
+    'true',
+    'null',
+    '~',
+    '"a"',
+    '*a',
+    '&a b',
+    '!!set',
+    '{',
+    '[',
+    '- -',
+    '|',
+    '?',
+  )
+  const line = fc
+    .tuple(
+      fc.constantFrom('', '  ', '    ', '\t', '- ', '  - '),
+      name,
+      fc.constantFrom(':', ': ', ''),
+      scalar,
+    )
+    .map((parts) => parts.join(''))
+  const text = fc.oneof(
+    fc.array(line, { maxLength: 8 }).map((lines) => lines.join('\n')),
+    fc.string({ unit: 'binary' }),
+  )
+  fc.assert(
+    fc.property(text, (source) => {
+      const loaded = checkYaml(configSchema, source, 'f')
+      if (loaded.ok) return
+      expect(loaded.complaints.length).toBeGreaterThan(0)
+      for (const complaint of loaded.complaints) {
+        expect(formatComplaint(complaint)).toMatch(/^f(:\d+:\d+)?: /)
+        expect(complaint.message).not.toBe('')
+      }
+    }),
+    { numRuns: 500 },
+  )
 })
