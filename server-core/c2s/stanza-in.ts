@@ -46,7 +46,7 @@ function checkIq(element: Element): void {
 function stamp(c2s: C2s, element: Element, to: Jid): Stanza {
   const { jid, lang } = c2s
   const type = attr(element, 'type')
-  const subscription = element.name === 'presence' && isSubscription(type)
+  const subscription = stanzaKind(element) === 'presence' && isSubscription(type)
   const from = subscription ? jid.bare : jid
   const target = subscription ? to.bare : to
   const changes: Record<string, string> = { from: from.text }
@@ -80,14 +80,16 @@ function hooked(c2s: C2s, stanza: Stanza, addressed: boolean): void | Promise<vo
 function dispatch(c2s: C2s, stanza: Stanza, addressed: boolean): void | Promise<void> {
   if (stanza.kind === 'message') return c2s.server.router.route(stanza)
   if (stanza.kind === 'presence') return presence(c2s, stanza, addressed)
-  if (isSessionRequest(stanza)) return c2s.deliver(resultReply(stanza))
+  if (isFor(stanza, 'bind', ns.bind)) throw new StanzaError('not-allowed', 'a resource is bound already')
+  if (isFor(stanza, 'session', ns.session)) return c2s.deliver(resultReply(stanza))
   return c2s.server.router.route(stanza)
 }
 
-/** RFC 3921's session establishment: nothing is left to do. */
-function isSessionRequest(stanza: Stanza): boolean {
-  const [child] = removeCdata(stanza.element.children)
-  return child?.ns === ns.session && localName(child) === 'session' && stanza.type === 'set'
+/** A request to the server that belongs to the opening of a session: a second bind, RFC 3921's session establishment. */
+function isFor({ type, from, to, element }: Stanza, name: string, namespace: string): boolean {
+  if (type !== 'set' || to.host !== from.host || (to.user !== '' && !to.equals(from.bare))) return false
+  const [child] = removeCdata(element.children)
+  return child?.ns === namespace && localName(child) === name
 }
 
 function presence(c2s: C2s, stanza: Stanza, addressed: boolean): void | Promise<void> {
