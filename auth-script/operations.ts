@@ -1,6 +1,7 @@
 /** One request of the server: read, checked, carried out. Whatever happens in here, only a backend's yes becomes "allow". */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Answer, Authenticator } from '../server-core/auth/authenticator.ts'
+import { BackendUnavailable } from '../server-core/auth/backend.ts'
 import { decodeRequest, isOperation, type Operation, type Request } from '../server-core/extauth/packets.ts'
 import type { Logger } from '../server-core/log.ts'
 import { prepareHost, prepareUser } from '../server-core/xmpp/jid.ts'
@@ -70,7 +71,6 @@ export class Operations {
     this.#options = options
   }
 
-  /** Rejects when it cannot be found out, or the signal says so. */
   async carryOut(payload: Buffer, signals: Signals): Promise<Result> {
     const options = this.#options
     const { deployment } = options
@@ -93,9 +93,21 @@ export class Operations {
     if (!host || authenticator === undefined) return { outcome: deny('not a host of this program'), ...about }
     if (!isPassword(request)) return { outcome: deny('not a password'), op, user, host }
     const password = request.password ?? Buffer.alloc(0)
-    const answer = await operations[op]({ user, host, password, authenticator, signals, options })
-    const outcome: Outcome = answer.ok ? { kind: 'allow' } : deny(answer.reason)
-    return { outcome, op, user, host, backend: answer.backend }
+    try {
+      const answer = await operations[op]({ user, host, password, authenticator, signals, options })
+      const outcome: Outcome = answer.ok ? { kind: 'allow' } : deny(answer.reason)
+      return { outcome, op, user, host, backend: answer.backend }
+    } catch (error) {
+      return { outcome: this.#failure(error, signals), op, user, host }
+    }
+  }
+
+  /** Whatever was thrown: it is not known what the answer is. */
+  #failure(error: unknown, signals: Signals): Outcome {
+    if (signals.change.aborted) return { kind: 'failure', reason: String(signals.change.reason) }
+    if (error instanceof BackendUnavailable) return { kind: 'failure', reason: error.message }
+    this.#options.log.error({ err: error }, 'a fault while a request was carried out')
+    return { kind: 'failure', reason: 'a fault' }
   }
 
   #warn(fields: object, message: string): void {

@@ -115,9 +115,10 @@ async function serveNothing(context: ExtauthContext, reason: string): Promise<vo
 
 function handleSignals(context: ExtauthContext, serving: Serving, keeper: Keeper, log: Logger): void {
   let isStopping = false
-  context.onSignal(['SIGTERM', 'SIGINT'], () => {
+  context.onSignal(['SIGTERM', 'SIGINT'], (signal) => {
     if (isStopping) context.exit(0)
     isStopping = true
+    log.info({ signal }, 'told to end')
     serving.stop()
   })
   context.onSignal(['SIGHUP'], () => {

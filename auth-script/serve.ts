@@ -151,9 +151,9 @@ export class Serving {
     try {
       return await this.#options.carryOut(payload, signals)
     } catch (error) {
-      const isExpected = error instanceof BackendUnavailable || signals.change.aborted
-      if (!isExpected) this.#options.log.error({ err: error }, 'a fault while a request was carried out')
-      return { outcome: failure(isExpected ? (error as Error).message : 'a fault') }
+      if (error instanceof BackendUnavailable) return { outcome: failure(error.message) }
+      this.#options.log.error({ err: error }, 'a fault while a request was carried out')
+      return { outcome: failure('a fault') }
     }
   }
 
