@@ -103,9 +103,12 @@ export class Receiver implements ConnectionHandler {
     this.#logic.onStreamError(new StreamError(error.condition, error.message, { extra }))
   }
 
-  /** Whether bytes came behind the element that is being handled: none may, before TLS (RFC 6120 §5.4.3.3). */
+  /**
+   * Whether something came behind the element that is being handled. White space is forbidden there too before TLS (RFC 6120
+   * §5.3.2), but clients that end every line send it, and nobody can put anything into it: it is passed over.
+   */
   get hasMore(): boolean {
-    return this.#xml.unparsed > 0 || this.#waiting.length > 0
+    return !this.#xml.unparsedIsBlank || this.#waiting.length > 0
   }
 
   setLimits(limits: XmlLimits): void {

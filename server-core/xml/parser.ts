@@ -125,6 +125,14 @@ export class XmlStream {
     return this.#input.waiting
   }
 
+  /** Whether these bytes are nothing but white space. */
+  get unparsedIsBlank(): boolean {
+    const { bytes, pos, waiting } = this.#input
+    return bytes
+      .subarray(pos, pos + waiting)
+      .every((byte) => byte === 32 || byte === 10 || byte === 13 || byte === 9)
+  }
+
   /** Parses a chunk. It may be used again for something else as soon as this returns. */
   parse(chunk: Buffer): void {
     if (chunk.length === 0 || (this.#isOver && !this.#isPaused)) return
