@@ -114,9 +114,9 @@ function compare(name: string, rounds: number, ours: () => void, floor: () => vo
 
 export async function xmlRows(rounds = 15): Promise<Row[]> {
   const rows: Row[] = []
+  let count = 0
   for (const [name, body] of Object.entries(bodies)) {
     const chunks = chunksOf(body)
-    let count = 0
     const counting = (element: Element) => {
       if (element.name === 'message') count++
     }
@@ -146,6 +146,7 @@ export async function xmlRows(rounds = 15): Promise<Row[]> {
       ),
     )
   }
+  if (count === 0) throw new Error('nothing was read or written')
   return rows
 }
 
