@@ -59,7 +59,7 @@ export interface Running {
   /** The first line, also of those already there, that gives a value. */
   line<T>(what: string, pick: (line: string, index: number) => T | undefined, ms?: number): Promise<T>
   write(line: string): void
-  /** Ends it with a signal, SIGKILL after five seconds. */
+  /** Ends it with a signal, SIGKILL after twenty seconds. */
   stop(signal?: NodeJS.Signals): Promise<number | null>
 }
 
@@ -98,7 +98,7 @@ export function start(file: string, args: readonly string[], options: RunOptions
     async stop(signal = 'SIGTERM') {
       child.kill(signal)
       try {
-        return await before(5_000, `${file} to end after ${signal}`, end)
+        return await before(20_000, `${file} to end after ${signal}`, end)
       } catch {
         child.kill('SIGKILL')
         return await end
