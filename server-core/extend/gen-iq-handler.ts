@@ -7,6 +7,7 @@ import { attr, type Element, removeCdata } from '../xml/element.ts'
 import { StanzaError } from '../xmpp/errors.ts'
 import type { Jid } from '../xmpp/jid.ts'
 import { errorReply, resultReply, type Stanza } from '../xmpp/stanza.ts'
+import { answerTo } from './answer-to.ts'
 
 /** `local`: packets to the host; `sm`: packets to the bare JIDs of its accounts. */
 export type IqComponent = 'local' | 'sm'
@@ -237,7 +238,7 @@ export class IqHandlers {
   #failed(job: Job, error: unknown): void | Promise<void> {
     if (error instanceof StanzaError) return refuse(job, error)
     this.#log.error({ err: error, xmlns: job.request.ns }, 'an IQ handler failed')
-    return refuse(job, new StanzaError('internal-server-error'))
+    return refuse(job, answerTo(error))
   }
 }
 

@@ -2,7 +2,9 @@
  * mod_offline: keeps messages for accounts that nobody is connected to (XEP-0160). A message stays stored until it was
  * written to a client (or acknowledged, where the stream can), and waits for one session at a time.
  */
+
 import { count, duration, size } from '../config/fields.ts'
+import { answerTo } from '../extend/answer-to.ts'
 import { defineModule, type HostContext } from '../extend/gen-mod.ts'
 import { type Stop, stop } from '../extend/hooks.ts'
 import type { OfflineService } from '../extend/provided.ts'
@@ -17,7 +19,6 @@ import {
   removeCdata,
   withAttributes,
 } from '../xml/element.ts'
-import { StanzaError } from '../xmpp/errors.ts'
 import { makeJid, parseJid } from '../xmpp/jid.ts'
 import { ns } from '../xmpp/namespaces.ts'
 import { errorReply, Stanza } from '../xmpp/stanza.ts'
@@ -101,7 +102,7 @@ class Offline implements OfflineService {
     } catch (err) {
       // Not service-unavailable: that would say that this account takes no messages.
       this.#host.log.error({ err, user }, 'a message could not be kept')
-      const reply = errorReply(stanza, new StanzaError('internal-server-error'))
+      const reply = errorReply(stanza, answerTo(err))
       if (reply) await this.#host.route(reply)
       return stop()
     }

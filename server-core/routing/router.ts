@@ -2,10 +2,11 @@
  * The router: every stanza that goes from one address to another passes here (server-behaviour: filter, answers to our own
  * requests, local routes, global routes, other servers). It only dispatches.
  */
+
+import { answerTo } from '../extend/answer-to.ts'
 import type { HookRegistry } from '../extend/hooks.ts'
 import type { Logger } from '../log.ts'
 import type { Element } from '../xml/element.ts'
-import { StanzaError } from '../xmpp/errors.ts'
 import { errorReply, type Stanza } from '../xmpp/stanza.ts'
 import { PendingIqs } from './pending-iqs.ts'
 import { S2sManager } from './s2s-manager.ts'
@@ -58,7 +59,7 @@ export class Router {
     this.#log.error({ err, to: stanza.to.text }, 'a stanza could not be handled')
     // an error for presence would end subscriptions and directed presence that are in order
     if (stanza.kind === 'presence') return
-    const answer = errorReply(stanza, new StanzaError('internal-server-error'))
+    const answer = errorReply(stanza, answerTo(err))
     if (answer) return this.route(answer)
   }
 
