@@ -116,3 +116,120 @@ for (const { topic, about, cases } of files) {
     }
   })
 }
+
+describe('STARTTLS', () => {
+  const starttls = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
+
+  it("with bytes behind it in the clear ends the stream: they could be anybody's", async () => {
+    const client = await at('clear')
+    client.send(
+      `${starttls}<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>${plainAuth}</auth>`,
+    )
+    expect((await client.streamError()).condition).toBe('policy-violation')
+    await client.closed()
+    expect(client.transcript()).not.toContain('<proceed')
+  })
+
+  it('with bytes behind it a moment later ends the connection, and none of them is taken for TLS or XML', async () => {
+    const client = await at('clear')
+    client.send(starttls)
+    client.send(`<iq type='get' id='1'><query xmlns='jabber:iq:roster'/></iq>`)
+    await client.closed()
+    expect(client.inbox.filter(({ name }) => name !== 'proceed' && name !== 'error')).toEqual([])
+  })
+
+  it('passes over white space, which says nothing', async () => {
+    const client = await at('clear')
+    client.send(`${starttls}\n `)
+    await client.waitFor('proceed')
+    await client.secure()
+    await client.open()
+    expect(client.mechanisms).toContain('PLAIN')
+    client.destroy()
+  })
+
+  it('forgets what was said before it', async () => {
+    const client = await TestClient.connect({ port: server.port, domain: 'other.example' })
+    await client.open(" from='mallory@other.example' xml:lang='it'")
+    expect(client.header).toMatchObject({
+      from: 'other.example',
+      to: 'mallory@other.example',
+      'xml:lang': 'it',
+    })
+    client.send(starttls)
+    await client.waitFor('proceed')
+    await client.secure()
+    client.restart()
+    client.send(
+      "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='localhost' version='1.0'>",
+    )
+    await client.waitFor('features')
+    expect(client.header).toMatchObject({ from: 'localhost', 'xml:lang': 'en' })
+    expect(client.header['to']).toBeUndefined()
+    client.destroy()
+  })
+
+  it('is asked for before a login: encryption-required, and the stream goes on', async () => {
+    const client = await at('clear')
+    client.send(`<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>${plainAuth}</auth>`)
+    const failure = await client.waitFor('failure')
+    expect(failure.children[0]?.name).toBe('encryption-required')
+    await client.startTls()
+    await client.authenticate('mallory', 'pw', 'PLAIN')
+    await client.close()
+  })
+})
+
+describe('what is allowed', () => {
+  it('white space between stanzas, character references, CDATA, a second version', async () => {
+    const client = await at('bound')
+    client.send(" \n\t<message to='carol@localhost'><body>&#x1f339;<![CDATA[<&]]></body></message>\n ")
+    const heard = await bystanders.carol.waitFor('message')
+    expect(child(heard, 'body')?.text).toBe('\u{1f339}<&')
+    await client.close()
+    const next = await TestClient.connect({ port: server.port })
+    next.send(
+      "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='LOCALHOST' version='1.10'>",
+    )
+    await next.waitFor('features')
+    expect(next.header).toMatchObject({ version: '1.0', from: 'localhost' })
+    next.destroy()
+  })
+})
+
+describe('many at once', () => {
+  it('wrong logins end their connections at auth_attempts; others log in meanwhile', async () => {
+    const wrong = Buffer.from('\0mallory\0wrong').toString('base64')
+    const flood = Array.from({ length: 10 }, async () => {
+      const client = await at('secure')
+      client.send(
+        `<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>${wrong}</auth>`.repeat(20),
+      )
+      expect((await client.streamError()).condition).toBe('policy-violation')
+      await client.closed()
+      expect(client.inbox.filter(({ name }) => name === 'failure')).toHaveLength(3)
+    })
+    await bystanders.talk()
+    await (await at('bound')).close()
+    await Promise.all(flood)
+    const failed = linesOf(server, 'login failed').filter((line) => line['condition'] === 'not-authorized')
+    expect(failed).toHaveLength(30)
+    expect(failed[0]).toMatchObject({
+      user: 'mallory',
+      host: 'localhost',
+      address: '127.0.0.1',
+      level: 'warning',
+    })
+  })
+
+  it('connections of garbage end, each with its line in the log', async () => {
+    const before = linesOf(server, 'connection ended').length
+    const garbage = Array.from({ length: 50 }, async (_, n) => {
+      const client = await TestClient.connect({ port: server.port })
+      client.send(Buffer.from(`${'\xff<>&"\0'.repeat(n + 1)}`, 'latin1'))
+      await client.closed()
+    })
+    await Promise.all(garbage)
+    expect(linesOf(server, 'connection ended').length - before).toBe(50)
+  })
+})
