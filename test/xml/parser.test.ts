@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type Element, getTagCdata } from '../../server-core/xml/element.ts'
+import { type Element, getTagAttrS, getTagCdata } from '../../server-core/xml/element.ts'
 import { parseElement, type XmlLimits, XmlStream } from '../../server-core/xml/parser.ts'
 import { elementToString } from '../../server-core/xml/serialize.ts'
 import { limits, Recorder, record, streamHeader } from './recorder.ts'
@@ -291,6 +291,16 @@ describe('not well-formed', () => {
       Buffer.concat([Buffer.from(`${streamHeader}<a/><b`), Buffer.from([0xff]), Buffer.from('/>')]),
     )
     expect(bad.elements.map(({ name }) => name)).toEqual(['a'])
+  })
+
+  test('what is wrong first is what is told, however long the tag is and however it comes', () => {
+    const long = `<a b='${'x'.repeat(300)}' c='<' d='${'x'.repeat(100)}`
+    const whole = Buffer.concat([Buffer.from(streamHeader + long), Buffer.from([0xff])])
+    for (const sizes of [[], [1], [streamHeader.length + 310, 1]]) {
+      const { errors } = record(whole, sizes)
+      expect(errors.map(({ message }) => message)).toEqual(['a character is not allowed in an attribute'])
+    }
+    expect(parseElement(long).error?.message).toBe('a character is not allowed in an attribute')
   })
 
   test('the place is told, the input is not', () => {
@@ -637,11 +647,14 @@ describe('a handler in command', () => {
   })
 
   test('feeds it from within: what it feeds comes behind what is there', () => {
+    const values: string[] = []
     const { stream, seen } = drive((element) => {
-      if (element.name === 'a') stream.parse(Buffer.from('<c/>'))
+      if (element.name === 'a') stream.parse(Buffer.from("<c id='third'/>"))
+      values.push(getTagAttrS('id', element))
     })
-    stream.parse(Buffer.from(`${streamHeader}<a/><b/>`))
+    stream.parse(Buffer.from(`${streamHeader}<a id='first'/><b id='second'/>`))
     expect(seen).toEqual(['<stream:stream>', 'a', 'b', 'c'])
+    expect(values).toEqual(['first', 'second', 'third'])
   })
 })
 

@@ -106,6 +106,7 @@ describe('an address', () => {
     const third = parseJid('juliet@example.com/Balcony')
     if (!one || !other || !third) throw new Error('they are addresses')
     expect(one.equals(other)).toBe(true)
+    expect(one).toBe(other)
     expect(one.equals(third)).toBe(false)
     expect(one.equals(makeJid('juliet', 'example.com', 'balcony'))).toBe(true)
   })
@@ -116,6 +117,16 @@ describe('an address', () => {
     expect(makeJid('juliet', 'example.com', 'a/b').text).toBe('juliet@example.com/a/b')
     expect(makeJid('', 'example.com', 'x').text).toBe('example.com/x')
   })
+})
+
+test.each([
+  ['xn--ü', 'xn--xn---3ra'],
+  ['Ü', 'xn--wca'],
+  ['', 'xn--'],
+  ['a。b', undefined],
+  ['a b', undefined],
+])('a label in Punycode that hides %j is no other label', (hidden, prepared) => {
+  expect(prepareHost(`xn--${encodePunycode(hidden)}`)).toBe(prepared)
 })
 
 describe('no part is longer than 1,023 bytes', () => {
