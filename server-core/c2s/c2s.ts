@@ -77,6 +77,7 @@ export class C2s implements Session {
   #input: Promise<void> | undefined
   #settleOver: () => void = () => undefined
   #pinged = 0
+  #pingedAt = 0
   #jid: Jid | undefined
   #stateTimer: NodeJS.Timeout | undefined
   #negotiationTimer: NodeJS.Timeout | undefined
@@ -414,11 +415,17 @@ export class C2s implements Session {
     const { lastInput } = this.receiver
     if (this.state !== sessionEstablished || this.#pinged === lastInput) return
     this.#pinged = lastInput
+    this.#pingedAt = Date.now()
     const { host } = this.jid
     const id = `ping-${lastInput.toString(36)}`
     this.#sendStanza(
       el('iq', { type: 'get', id, from: host, to: this.jid.text }, el('ping', { xmlns: ns.ping })),
     )
+  }
+
+  /** When it was asked: Unix time in milliseconds; undefined when it has said something since. */
+  get askedAt(): number | undefined {
+    return this.#pinged === this.receiver.lastInput ? this.#pingedAt : undefined
   }
 
   /** It does not answer: it is gone without a word. */

@@ -16,9 +16,11 @@ export function watchIdle(
     for (const session of sessions.all()) {
       if (!(session instanceof C2s) || session.detached) continue
       if (session.management?.check(now, config.ack_timeout)) session.broken()
-      const silent = now - session.receiver.lastInput
-      if (silent >= config.ping_interval + config.ping_timeout) session.broken()
-      else if (silent >= config.ping_interval) session.ping()
+      // only who was asked can have failed to answer: the silence may be that of this machine, which has slept
+      const { askedAt, receiver } = session
+      if (askedAt === undefined) {
+        if (now - receiver.lastInput >= config.ping_interval) session.ping()
+      } else if (now - askedAt >= config.ping_timeout) session.broken()
     }
   }, interval)
   timer.unref()
