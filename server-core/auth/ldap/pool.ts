@@ -2,41 +2,48 @@
  * Connections of one kind to one server: lent to one request at a time, opened when there is none to lend, at most so many.
  * Who finds all of them lent waits in a line that has an end.
  */
-import type { Connection } from './client.ts'
 import { type Deadline, onExpiry } from './deadline.ts'
 import { NoAnswer } from './no-answer.ts'
 
-export interface PoolOptions {
-  readonly open: (deadline: Deadline) => Promise<Connection>
+/** What can be lent. */
+export interface Lendable {
+  readonly isOpen: boolean
+  /** Called once, when it is no longer open. */
+  onClose: () => void
+  destroy(): void
+}
+
+export interface PoolOptions<C extends Lendable> {
+  readonly open: (deadline: Deadline) => Promise<C>
   readonly max: number
   readonly maxWaiting: number
   /** Milliseconds after which a connection that nobody used is closed. */
   readonly idleTimeout: number
 }
 
-interface Idle {
-  readonly connection: Connection
+interface Idle<C> {
+  readonly connection: C
   readonly timer: NodeJS.Timeout
 }
 
-type Waiter = (place: Connection | 'open' | NoAnswer) => void
+type Waiter<C> = (place: C | 'open' | NoAnswer) => void
 
-export class Pool {
-  readonly #options: PoolOptions
+export class Pool<C extends Lendable> {
+  readonly #options: PoolOptions<C>
   /** The one used last is lent first, so that those that are not needed grow old. */
-  readonly #idle: Idle[] = []
-  readonly #lent = new Set<Connection>()
-  readonly #waiting: Waiter[] = []
+  readonly #idle: Idle<C>[] = []
+  readonly #lent = new Set<C>()
+  readonly #waiting: Waiter<C>[] = []
   /** Lent, being opened, and idle. */
   #count = 0
   #isClosed = false
 
-  constructor(options: PoolOptions) {
+  constructor(options: PoolOptions<C>) {
     this.#options = options
   }
 
   /** Throws what `work` throws, NoAnswer, or the signal's reason. */
-  async use<T>(deadline: Deadline, work: (connection: Connection) => Promise<T>): Promise<T> {
+  async use<T>(deadline: Deadline, work: (connection: C) => Promise<T>): Promise<T> {
     const connection = await this.#take(deadline)
     this.#lent.add(connection)
     try {
@@ -48,7 +55,7 @@ export class Pool {
   }
 
   /** A connection that was opened elsewhere; closed when there is no room for it. */
-  add(connection: Connection): void {
+  add(connection: C): void {
     if (this.#count >= this.#options.max || this.#isClosed) {
       connection.destroy()
       return
@@ -70,7 +77,7 @@ export class Pool {
     for (const connection of this.#lent) connection.destroy()
   }
 
-  async #take(deadline: Deadline): Promise<Connection> {
+  async #take(deadline: Deadline): Promise<C> {
     if (this.#isClosed) throw new NoAnswer('busy', 'the backend is closed')
     for (let idle = this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) {
       clearTimeout(idle.timer)
@@ -87,7 +94,7 @@ export class Pool {
   }
 
   /** The caller has counted it already. */
-  async #open(deadline: Deadline): Promise<Connection> {
+  async #open(deadline: Deadline): Promise<C> {
     try {
       const connection = await this.#options.open(deadline)
       if (!this.#isClosed) return connection
@@ -99,12 +106,12 @@ export class Pool {
     }
   }
 
-  async #wait(deadline: Deadline): Promise<Connection | 'open'> {
+  async #wait(deadline: Deadline): Promise<C | 'open'> {
     if (this.#waiting.length >= this.#options.maxWaiting) {
       throw new NoAnswer('busy', `${this.#waiting.length} requests wait for a connection already`)
     }
     return await new Promise((resolve, reject) => {
-      const waiter: Waiter = (place) => {
+      const waiter: Waiter<C> = (place) => {
         stop()
         if (place instanceof NoAnswer) reject(place)
         else resolve(place)
@@ -118,7 +125,7 @@ export class Pool {
     })
   }
 
-  #giveBack(connection: Connection): void {
+  #giveBack(connection: C): void {
     if (!connection.isOpen || this.#isClosed) {
       connection.destroy()
       this.#leave()
@@ -130,7 +137,7 @@ export class Pool {
       return
     }
     const timer = setTimeout(() => connection.destroy(), this.#options.idleTimeout).unref()
-    const idle: Idle = { connection, timer }
+    const idle: Idle<C> = { connection, timer }
     connection.onClose = () => {
       clearTimeout(timer)
       const index = this.#idle.indexOf(idle)

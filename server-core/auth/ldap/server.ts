@@ -29,8 +29,8 @@ export class Server {
   readonly #options: LdapOptions
   readonly #log: Logger
   readonly #target: Target
-  readonly #searches: Pool
-  readonly #binds: Pool
+  readonly #searches: Pool<Connection>
+  readonly #binds: Pool<Connection>
   #isUp = true
   #isClosed = false
   #probe: NodeJS.Timeout | undefined

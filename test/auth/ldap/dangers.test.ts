@@ -227,7 +227,7 @@ describe('an answer to the bind of a user that', () => {
   })
 
   it.each(notAnAnswer)('%s makes another server answer', async (_, script) => {
-    const ldap = backend([await fake(onBind(script)), await fake()], { ldap_operation_timeout: '700 ms' })
+    const ldap = backend([await fake(onBind(script)), await fake()], { ldap_operation_timeout: '1500 ms' })
     expect(await ldap.login('alice', 'right')).toEqual({ ok: true })
     expect(await ldap.login('alice', 'wrong')).toEqual({ ok: false, reason: 'wrong' })
   })
@@ -282,7 +282,7 @@ describe('an answer to a search that', () => {
         send()
       }),
     )
-    await outage(backend([server]))
+    expect(await outage(backend([server]))).toContain('more than it was asked for')
     await until('the connections to be closed', () => server.open === 0)
   })
 
@@ -526,6 +526,24 @@ describe('StartTLS', () => {
     expect(isInTheClear).toBe(true)
     expect(server.requests.filter(({ name }) => name === 'bind' || name === 'search')).toEqual([])
     await until('the connections to be closed', () => server.open === 0)
+  })
+
+  it.each([2, 4711])('that is refused with code %i says so', async (code) => {
+    const server = await fake((request, { send }) => send(result(request, code)))
+    expect(await outage(backend([server], tlsOptions))).toContain(`refuses StartTLS (code ${code}`)
+  })
+
+  it.each([
+    ['a whole answer', Buffer.from('300c02010261070a010004000400', 'hex')],
+    ['the beginning of an answer', Buffer.from('300c02010261070a0100', 'hex')],
+    ['a single byte', Buffer.from('30', 'hex')],
+  ])('cannot be preceded by %s in the clear', async (_, behind) => {
+    const { ca, server } = await certificates()
+    const tls = await fake(polite(), { tls: { ...server, behind } })
+    expect(await outage(backend([tls], { ...tlsOptions, ldap_tls_cacertfile: ca }))).toMatch(
+      /behind its consent|not asked/,
+    )
+    expect(tls.requests.every(({ name }) => name === 'extended' || name === 'unbind')).toBe(true)
   })
 
   it('is verified: the authority, and the address', async () => {

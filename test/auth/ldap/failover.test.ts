@@ -93,7 +93,7 @@ describe('several servers', () => {
 
   it('of which one hangs: nobody waits for it twice', async () => {
     const deaf = await deafServer()
-    const ldap = backend([deaf.url, (await fake()).url], { ldap_operation_timeout: '500 ms' })
+    const ldap = backend([deaf.url, (await fake()).url], { ldap_operation_timeout: '1500 ms' })
     expect(await ldap.login('alice', 'right')).toEqual({ ok: true })
     const waiting = deaf.open()
     expect(await ldap.login('alice', 'wrong')).toEqual({ ok: false, reason: 'wrong' })
@@ -135,6 +135,20 @@ describe('a server that restarts', () => {
       } else polite()(request, peer)
     })
     expect(await backend([server.url]).login('alice', 'right')).toEqual({ ok: true })
+  })
+
+  it('that forgot all connections is not asked on another old one', async () => {
+    const old = new Set<unknown>()
+    let isForgetful = false
+    const server = await fake((request, peer) => {
+      if (!isForgetful) old.add(peer.socket)
+      if (!isForgetful || !old.has(peer.socket)) polite()(request, peer)
+    })
+    const ldap = backend([server.url], { ldap_operation_timeout: '1500 ms' })
+    const logins = await Promise.all([1, 2, 3].map(() => ldap.login('alice', 'right')))
+    expect(logins.every(({ ok }) => ok)).toBe(true)
+    isForgetful = true
+    expect(await ldap.login('alice', 'right')).toEqual({ ok: true })
   })
 
   it('that always hangs up is asked twice and no more', async () => {
@@ -186,6 +200,12 @@ describe('a change', () => {
     const ldap = writer(server)
     await expect(ldap.remove?.('alice', 'example.org', gone.signal)).rejects.toThrow('gone')
     expect(server.requests.some(({ name }) => name === 'delete')).toBe(false)
+    const searches = () => server.requests.filter(({ name }) => name === 'search').length
+    const before = searches()
+    await expect(ldap.remove?.('alice', 'example.org', gone.signal)).rejects.toThrow('gone')
+    await expect(ldap.setPassword?.('alice', 'example.org', password, gone.signal)).rejects.toThrow('gone')
+    expect(await ldap.exists('alice')).toBe(true)
+    expect(searches()).toBe(before + 1)
   })
 
   it('of a new user is taken back when the password is refused', async () => {

@@ -45,10 +45,17 @@ const names: Readonly<Record<number, Request['name']>> = {
   119: 'extended',
 }
 
-/** `tls` answers StartTLS with this certificate once the script has answered the request with 0. */
+interface FakeTls {
+  readonly cert: string
+  readonly key: string
+  /** Sent in the clear, in one piece with the consent to TLS. */
+  readonly behind?: Buffer
+}
+
+/** `tls` answers StartTLS by itself, with this certificate. */
 export async function fakeLdap(
   script: Script = polite(),
-  options: { readonly port?: number; readonly tls?: { readonly cert: string; readonly key: string } } = {},
+  options: { readonly port?: number; readonly tls?: FakeTls } = {},
 ): Promise<FakeLdap> {
   const requests: Request[] = []
   const sockets = new Set<Socket>()
@@ -72,7 +79,7 @@ export async function fakeLdap(
         const isStartTls = request.bytes.includes('1.3.6.1.4.1.1466.20037')
         if (isStartTls && options.tls !== undefined) {
           socket.off('data', onData)
-          socket.write(result(request, 0))
+          socket.write(Buffer.concat([result(request, 0), options.tls.behind ?? Buffer.alloc(0)]))
           const secure = new TLSSocket(socket, {
             isServer: true,
             secureContext: createSecureContext(options.tls),

@@ -35,6 +35,14 @@ describe('an answer', () => {
     expect(readResponse(examples[4] as Buffer)).toMatchObject({ operation: 'extended', name: '1.2.3' })
   })
 
+  it.each([
+    ['61', message(7, tlv(0x61, integer(0, 0x0a), tlv(4), Buffer.from([4, 5, 1, 2])))],
+    ['64', message(7, tlv(0x64, tlv(4, 'dc=x'), Buffer.from([0x30, 9])))],
+    ['65', message(7, Buffer.from([0x65, 9, 0x0a, 1, 0, 4, 0, 4, 0]))],
+  ])('of kind %s with a part longer than the whole is refused', (_, bytes) => {
+    expect(() => readResponse(bytes)).toThrow('longer than the whole')
+  })
+
   it('with a byte changed, missing or added is read or refused, never anything else', () => {
     const changed = fc
       .tuple(fc.constantFrom(...examples), fc.nat(), fc.nat(255), fc.constantFrom('set', 'cut', 'add'))
