@@ -134,6 +134,7 @@ export class Receiver implements ConnectionHandler {
   /** Nothing is read any more. */
   stop(): void {
     this.#ended = true
+    this.#xml.close()
     this.#waiting.length = 0
   }
 }
