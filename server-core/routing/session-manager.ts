@@ -95,7 +95,7 @@ export class SessionManager implements Sessions {
     } else {
       this.#counts.set(jid.host, (this.#counts.get(jid.host) ?? 0) + 1)
       if (sessions.size >= this.#options.maxUserSessions) {
-        leaving.push([...sessions.values()].reduce((a, b) => (a.info.since <= b.info.since ? a : b)))
+        leaving.push([...sessions.values()].reduce((a, b) => (endsBefore(a, b) ? a : b)))
       }
     }
     // taken first: the one that is replaced then knows that the address is not its own any more
@@ -299,6 +299,12 @@ export class SessionManager implements Sessions {
     const answer = bounced && errorReply(bounced, new StanzaError(condition))
     if (answer) return this.#router.route(answer)
   }
+}
+
+/** Where one must end for another: those without a connection first, then the oldest. */
+function endsBefore(a: Session, b: Session): boolean {
+  if ((a.detached ?? false) !== (b.detached ?? false)) return a.detached ?? false
+  return a.info.since <= b.info.since
 }
 
 function isSubscription(type: string): boolean {

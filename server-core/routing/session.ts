@@ -46,6 +46,8 @@ export interface Session {
   readonly presenceSince: number
   /** Of that presence; undefined when there is none. */
   readonly priority: number | undefined
+  /** Its connection is lost, and it waits to be resumed (XEP-0198). */
+  readonly detached?: boolean
   /** Has asked for the roster, so gets its pushes (RFC 6121 §2.2). */
   interested: boolean
   /** Whether somebody has this resource's directed presence (RFC 6121 §4.6). */
