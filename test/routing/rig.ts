@@ -24,6 +24,7 @@ export class Resource implements Session {
   presenceSince = 0
   priority: number | undefined
   interested = false
+  detached = false
   readonly received: Stanza[] = []
   readonly events: SessionEvent[] = []
   /** Who has its directed presence. */

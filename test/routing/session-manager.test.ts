@@ -98,6 +98,21 @@ describe('opening', () => {
     expect(sessions.ofUser('juliet', here)).toHaveLength(2)
   })
 
+  it('beyond max_user_sessions ends one without a connection first', async () => {
+    const { sessions } = verona(['juliet'], { maxUserSessions: 2 })
+    const all = [
+      new Resource(full('old'), 0, 1),
+      new Resource(full('detached'), 0, 2),
+      new Resource(full('new'), 0, 3),
+    ]
+    for (const session of all) {
+      session.detached = session.jid.resource === 'detached'
+      session.onTold = () => void sessions.close(session)
+      await sessions.open(session)
+    }
+    expect(sessions.ofUser('juliet', here).map(({ jid }) => jid.resource)).toEqual(['new', 'old'])
+  })
+
   it('and closing are told to the hooks', async () => {
     const { sessions, hooks } = verona()
     const told: string[] = []
