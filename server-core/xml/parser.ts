@@ -8,7 +8,8 @@ import { type Attribute, Element, type Node } from './element.ts'
 import { ByteInput } from './input.ts'
 import * as lexis from './lexis.ts'
 import { Scope, type Shadowed, xmlNs, xmlnsNs } from './scope.ts'
-import { StartTag, type TagLimits } from './start-tag.ts'
+import { noAttributes, StartTag, type TagLimits } from './start-tag.ts'
+import { noNodes, Tree } from './tree.ts'
 import { XmlError, type XmlErrorCondition } from './xml-error.ts'
 
 export { XmlError, type XmlErrorCondition } from './xml-error.ts'
@@ -52,22 +53,8 @@ const phases = {
 
 type Phase = (typeof phases)[keyof typeof phases]
 
-/** An element whose end tag has not come. The objects are used again, one for each depth. */
-interface Frame {
-  name: string
-  attributes: readonly Attribute[]
-  ns: string
-  defaultNs: string
-  /** How many nodes lie below its children on the stack of nodes. */
-  mark: number
-  shadowed: Shadowed | undefined
-}
-
-const noNodes: readonly Node[] = []
 /** A first-level element that came in more chunks than this has no `content`: its pieces would cost more than they spare. */
 const maxContentPieces = 8
-/** Depth and number of nodes up to which the lists are kept for the next element. */
-const kept = 16
 const maxDeclarationBytes = 1024
 /**
  * Characters of declarations that an element takes along: a few dozens in honest streams (stream, db). Without a bound, a header
@@ -78,6 +65,9 @@ const maxInherited = 256
 const lt = 0x3c
 const gt = 0x3e
 const slash = 0x2f
+
+/** Not in use: most first-level elements are whole in a chunk, so that one tree does for all streams. */
+let spare: Tree | undefined
 
 export class XmlStream {
   readonly #handler: XmlHandler
@@ -98,10 +88,7 @@ export class XmlStream {
   #scope = new Scope()
 
   // The first-level element that is being read.
-  #depth = 0
-  #frames: Frame[] = []
-  #nodes: Node[] = []
-  #nodeCount = 0
+  #tree: Tree | undefined
   #elements = 0
   /** Where it began in the input's bytes; below 0 when that has gone already. */
   #stanzaAt = 0
@@ -165,7 +152,7 @@ export class XmlStream {
     this.#tag.clear()
     this.#chars.clear()
     this.#endTagScanned = 0
-    this.#depth = 0
+    this.#tree = undefined
     this.#clearStanza()
   }
 
@@ -173,8 +160,7 @@ export class XmlStream {
   close(): void {
     this.#phase = phases.closed
     this.#failure = undefined
-    this.#frames = []
-    this.#nodes = []
+    this.#tree = undefined
     this.#tag.clear()
     this.#chars.clear()
     this.#clearStanza()
@@ -211,6 +197,9 @@ export class XmlStream {
         if (this.#phase === phases.inside) this.#saveContent()
         this.#moved(this.#input.release())
       }
+      // Who waits for the next chunk, perhaps for hours, must not keep this one.
+      this.#tag.attributes = noAttributes
+      this.#chars.text = ''
     }
   }
 
@@ -279,12 +268,9 @@ export class XmlStream {
 
   #clearStanza(): void {
     this.#elements = 0
-    this.#nodeCount = 0
     this.#contentHead = ''
     this.#contentPieces = 0
     this.#isUsual = true
-    if (this.#frames.length > kept) this.#frames = []
-    if (this.#nodes.length > kept) this.#nodes = []
   }
 
   /** Positions in the input's bytes have become smaller. */
@@ -410,16 +396,8 @@ export class XmlStream {
     if (chars.isUnusual) this.#isUsual = chars.isUnusual = false
     if (next < 0) return next === lexis.refused && this.#fail(chars.error)
     this.#input.pos = next
-    if (chars.text !== '') this.#addText(chars.text)
+    if (chars.text !== '') this.#tree?.addText(chars.text)
     return true
-  }
-
-  /** Neighbouring texts become one. */
-  #addText(text: string): void {
-    const last = this.#nodeCount - 1
-    const before = last >= (this.#frames[this.#depth - 1] as Frame).mark ? this.#nodes[last] : undefined
-    if (typeof before === 'string') this.#nodes[last] = before + text
-    else this.#nodes[this.#nodeCount++] = text
   }
 
   #startTag(pos: number): boolean {
@@ -453,14 +431,15 @@ export class XmlStream {
 
   #openElement(tag: StartTag, at: number): boolean {
     const { name, attributes, isEmpty } = tag
-    const depth = this.#depth
+    const tree = this.#tree
+    const depth = tree === undefined ? 0 : tree.depth
     if (++this.#elements > this.#limits.maxElements) {
       return this.#refuse('policy-violation', 'a stanza has too many elements', at)
     }
     if (depth >= this.#limits.maxDepth) {
       return this.#refuse('policy-violation', 'the elements of a stanza are too deep', at)
     }
-    const defaultNs = tag.xmlns ?? (depth === 0 ? this.#rootNs : (this.#frames[depth - 1] as Frame).defaultNs)
+    const defaultNs = tag.xmlns ?? (tree === undefined ? this.#rootNs : tree.top.defaultNs)
     let shadowed: Shadowed | undefined
     if (tag.declares) {
       shadowed = this.#scope.declare(attributes, false)
@@ -470,22 +449,15 @@ export class XmlStream {
     if (ns === undefined) return false
     if (isEmpty) {
       if (shadowed !== undefined) this.#scope.restore(shadowed)
-      if (depth === 0) this.#deliver(name, attributes, noNodes, ns, this.#isUsual ? '' : undefined)
-      else this.#nodes[this.#nodeCount++] = new Element(name, attributes, noNodes, ns)
-      return true
+      if (tree === undefined) this.#deliver(name, attributes, noNodes, ns, '')
+      else tree.add(new Element(name, attributes, noNodes, ns))
+    } else if (tree === undefined) {
+      this.#tree = spare ?? new Tree()
+      spare = undefined
+      this.#tree.open(name, attributes, ns, defaultNs, shadowed)
+    } else {
+      tree.open(name, attributes, ns, defaultNs, shadowed)
     }
-    const frame = this.#frames[depth]
-    const mark = this.#nodeCount
-    if (frame === undefined) this.#frames.push({ name, attributes, ns, defaultNs, mark, shadowed })
-    else {
-      frame.name = name
-      frame.attributes = attributes
-      frame.ns = ns
-      frame.defaultNs = defaultNs
-      frame.mark = mark
-      frame.shadowed = shadowed
-    }
-    this.#depth = depth + 1
     return true
   }
 
@@ -523,13 +495,13 @@ export class XmlStream {
   #endTag(pos: number): boolean {
     const input = this.#input
     const { bytes, end } = input
-    const frame = this.#phase === phases.inside ? (this.#frames[this.#depth - 1] as Frame) : undefined
-    if (frame === undefined && this.#phase !== phases.between) {
+    const tree = this.#tree
+    if (tree === undefined && this.#phase !== phases.between) {
       return this.#malformed('an end tag has no start tag', pos)
     }
     let i = pos + this.#endTagScanned
     if (this.#endTagScanned === 0) {
-      i = nameEnd(frame?.name ?? this.#root, bytes, pos + 2, end)
+      i = nameEnd(tree === undefined ? this.#root : tree.top.name, bytes, pos + 2, end)
       if (i === lexis.refused) return this.#wrongEndTag(pos)
       if (i === lexis.unfinished) return false
     }
@@ -541,8 +513,8 @@ export class XmlStream {
     if (bytes[i] !== gt) return this.#wrongEndTag(pos)
     this.#endTagScanned = 0
     input.pos = i + 1
-    if (frame === undefined) this.#endStream()
-    else this.#closeElement(frame, pos)
+    if (tree === undefined) this.#endStream()
+    else this.#closeElement(tree, pos)
     return true
   }
 
@@ -555,30 +527,18 @@ export class XmlStream {
     this.#handler.onStreamEnd()
   }
 
-  #closeElement(frame: Frame, endTagAt: number): void {
-    const { name, attributes, ns, shadowed } = frame
-    const children = this.#takeNodes(frame.mark)
+  #closeElement(tree: Tree, endTagAt: number): void {
+    const { name, attributes, ns, shadowed } = tree.top
+    const children = tree.close()
     if (shadowed !== undefined) this.#scope.restore(shadowed)
-    if (--this.#depth > 0) this.#nodes[this.#nodeCount++] = new Element(name, attributes, children, ns)
-    else this.#deliver(name, attributes, children, ns, this.#content(endTagAt))
-  }
-
-  /** In lists as long as they have to be: most have one or two nodes, and a list that has grown has room for many. */
-  #takeNodes(mark: number): readonly Node[] {
-    const nodes = this.#nodes
-    const count = this.#nodeCount - mark
-    if (count === 0) return noNodes
-    const first = nodes[mark] as Node
-    const children =
-      count === 1
-        ? [first]
-        : count === 2
-          ? [first, nodes[mark + 1] as Node]
-          : nodes.slice(mark, this.#nodeCount)
-    // The places stay, what stood in them must not.
-    for (let i = mark; i < this.#nodeCount; i++) nodes[i] = ''
-    this.#nodeCount = mark
-    return children
+    if (tree.depth > 0) {
+      tree.add(new Element(name, attributes, children, ns))
+      return
+    }
+    tree.clear()
+    spare = tree
+    this.#tree = undefined
+    this.#deliver(name, attributes, children, ns, this.#content(endTagAt))
   }
 
   #deliver(
