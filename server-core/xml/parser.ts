@@ -122,7 +122,7 @@ export class XmlStream {
 
   /** Parses a chunk. It may be used again for something else as soon as this returns. */
   parse(chunk: Buffer): void {
-    if (chunk.length === 0 || (this.#isOver && !this.#isPaused)) return
+    if (chunk.length === 0 || this.#isOver) return
     this.#moved(this.#input.append(chunk))
     this.#run()
   }
@@ -192,7 +192,7 @@ export class XmlStream {
       this.#report()
     } finally {
       this.#isRunning = false
-      if (this.#isOver && !this.#isPaused) this.#input.clear()
+      if (this.#isOver) this.#input.clear()
       else {
         if (this.#phase === phases.inside) this.#saveContent()
         this.#moved(this.#input.release())

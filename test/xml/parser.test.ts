@@ -626,15 +626,30 @@ describe('a handler in command', () => {
     expect(stream.unparsed).toBe(0)
   })
 
+  test('closes while it pauses: nothing is kept', () => {
+    const { stream, seen } = drive(() => stream.pause())
+    stream.parse(Buffer.from(`${streamHeader}<a/><b/>`))
+    expect(stream.unparsed).toBe(4)
+    stream.close()
+    stream.parse(Buffer.from('<c/>'))
+    expect(stream.unparsed).toBe(0)
+    stream.resume()
+    expect(seen).toEqual(['<stream:stream>', 'a'])
+  })
+
   test('sees how much is behind an element, for what must not be sent before TLS', () => {
-    let behind = -1
+    const behind: [bytes: number, isBlank: boolean][] = []
     const { stream } = drive((_, self) => {
-      behind = self.unparsed
+      behind.push([self.unparsed, self.unparsedIsBlank])
     })
     stream.parse(Buffer.from(`${streamHeader}<starttls/>`))
-    expect(behind).toBe(0)
+    stream.parse(Buffer.from('<starttls/>\r\n'))
     stream.parse(Buffer.from('<starttls/>\n\u00fc'))
-    expect(behind).toBe(3)
+    expect(behind).toEqual([
+      [0, true],
+      [2, true],
+      [3, false],
+    ])
   })
 
   test('throws: the stanza was handled, the next one is parsed', () => {
