@@ -32,76 +32,65 @@ describe('before the session is open', () => {
     expect(await server.stop()).toBe(0)
   })
 
-  async function connect(tls: 'starttls' | 'direct' = 'starttls'): Promise<TestClient> {
-    const client = await TestClient.connect({ port: tls === 'direct' ? server.tlsPort : server.port, tls })
+  async function connect(): Promise<TestClient> {
+    const client = await TestClient.connect({ port: server.port })
     clients.push(client)
     return client
   }
 
-  it.each<[string, () => Promise<TestClient>]>([
-    ['nothing at all', () => connect()],
-    ['white space for ever', () => connect()],
-    [
-      'a stream, and nothing else',
-      async () => {
-        const client = await connect()
-        await client.open()
-        return client
-      },
-    ],
-    [
-      'a login that is never finished',
-      async () => {
-        const client = await connect('direct')
-        await client.open()
-        client.send(`<auth xmlns='${sasl}' mechanism='PLAIN'/>`)
-        await client.waitFor('challenge')
-        return client
-      },
-    ],
-    [
-      'a login, and no bind',
-      async () => {
-        const client = await connect('direct')
-        await client.open()
-        await client.authenticate('alice', 'pw', 'PLAIN')
-        return client
-      },
-    ],
-    [
-      'half a stanza',
-      async () => {
-        const client = await connect('direct')
-        await client.open()
-        client.send('<iq type=')
-        return client
-      },
-    ],
-  ])('%s ends with connection-timeout, and one line in the log', async (what, reach) => {
-    const before = linesOf(server, 'connection ended').length
-    const client = await reach()
-    const dribble = setInterval(() => what.startsWith('white') && client.send(' '), 200)
-    expect((await client.streamError()).condition).toBe('connection-timeout')
-    await client.closed()
-    clearInterval(dribble)
-    const lines = await until('the log', () => {
-      const all = linesOf(server, 'connection ended').slice(before)
-      return all.length > 0 && all
-    })
-    expect(lines).toHaveLength(1)
-    expect(lines[0]).toMatchObject({ level: 'info', address: '127.0.0.1' })
-    expect(lines[0]?.['reason']).toMatch(/^connection-timeout/)
-  })
+  /** What a client does, and then nothing more. */
+  const stories: Readonly<Record<string, (client: TestClient) => Promise<void> | void>> = {
+    'nothing at all': () => undefined,
+    'white space for ever': (client) => {
+      timers.push(setInterval(() => client.send(' '), 200))
+    },
+    'a stream': async (client) => {
+      await client.open()
+    },
+    'a login that is never finished': async (client) => {
+      await client.open()
+      await client.startTls()
+      client.send(`<auth xmlns='${sasl}' mechanism='PLAIN'/>`)
+      await client.waitFor('challenge')
+    },
+    'a login, and no bind': async (client) => {
+      await client.open()
+      await client.startTls()
+      await client.authenticate('alice', 'pw', 'PLAIN')
+    },
+    'half a stanza': async (client) => {
+      await client.open()
+      client.send('<iq type=')
+    },
+    'logins for ever, each in time': async (client) => {
+      await client.open()
+      await client.startTls()
+      timers.push(setInterval(() => client.send(`<auth xmlns='${sasl}' mechanism='PLAIN'/>`), 300))
+    },
+  }
+  const timers: NodeJS.Timeout[] = []
 
-  it('logins for ever end with connection-timeout, though each step is in time', async () => {
-    const client = await connect('direct')
-    await client.open()
+  it(`end with connection-timeout, and one line in the log each: ${Object.keys(stories).join('; ')}`, async () => {
     const began = performance.now()
-    const again = setInterval(() => client.send(`<auth xmlns='${sasl}' mechanism='PLAIN'/>`), 300)
-    expect((await client.streamError()).condition).toBe('connection-timeout')
-    clearInterval(again)
-    // not by the time for one state, which each of them began anew
-    expect(performance.now() - began).toBeGreaterThan(2_000)
+    const took: Record<string, number> = {}
+    await Promise.all(
+      Object.entries(stories).map(async ([name, story]) => {
+        const client = await connect()
+        await story(client)
+        expect([name, (await client.streamError()).condition]).toEqual([name, 'connection-timeout'])
+        took[name] = performance.now() - began
+        await client.closed()
+      }),
+    )
+    for (const timer of timers.splice(0)) clearInterval(timer)
+    // each login began a state anew: what ended them is the time for all states together
+    expect(took['logins for ever, each in time']).toBeGreaterThan((took['nothing at all'] ?? 0) + 500)
+    const lines = await logged(server, 'connection ended', Object.keys(stories).length - 1)
+    expect(lines).toHaveLength(Object.keys(stories).length)
+    for (const line of lines) {
+      expect(line).toMatchObject({ level: 'info', address: '127.0.0.1' })
+      expect(line['reason']).toMatch(/^connection-timeout/)
+    }
   })
 
   it('a handshake that never comes ends the connection', async () => {
@@ -167,7 +156,7 @@ describe('in a session', () => {
 
   it('whoever answers nothing is given up; whoever answers, also with an error, stays', async () => {
     const [alice, bob] = [await login('alice'), await login('bob')]
-    for (const wanted of [1, 2, 3]) {
+    for (const wanted of [1, 2]) {
       const ping = await bob.waitFor('iq')
       expect([wanted, ping.attrs['from'], ping.attrs['type']]).toEqual([wanted, 'localhost', 'get'])
       bob.send(

@@ -1,7 +1,7 @@
 /** Starting and stopping: every mistake is a sentence, and who stops the server takes nothing from anybody. */
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import { TestClient } from '../harness/client.ts'
 import { type Folder, temporaryFolder } from '../harness/folder.ts'
 import { programs } from '../harness/paths.ts'
@@ -21,7 +21,7 @@ async function started(...args: Parameters<typeof startServer>): Promise<Server>
   servers.push(server)
   return server
 }
-afterEach(async () => {
+afterAll(async () => {
   for (const server of servers.splice(0)) await server.kill()
   for (const one of folders.splice(0)) one.remove()
 })
@@ -51,7 +51,7 @@ function sentence(stderr: string): string {
   return (JSON.parse(last) as { msg: string }).msg
 }
 
-describe('SIGTERM', () => {
+describe.concurrent('SIGTERM', () => {
   it('tells every client, loses nothing that was sent before, and ends with 0', async () => {
     const where = folder()
     const server = await started({ folder: where })
@@ -102,7 +102,7 @@ describe('SIGTERM', () => {
   })
 })
 
-describe('a start that cannot be', () => {
+describe.concurrent('a start that cannot be', () => {
   it('names a port in use, and what to do', async () => {
     const squatter = createServer()
     await new Promise<void>((resolve) => squatter.listen(0, '127.0.0.1', resolve))
@@ -186,7 +186,7 @@ describe('a start that cannot be', () => {
   })
 })
 
-describe('the control socket', () => {
+describe.concurrent('the control socket', () => {
   it('left over by a server that was killed is taken over', async () => {
     const where = folder()
     const first = await started({ folder: where })
@@ -207,7 +207,7 @@ describe('the control socket', () => {
   })
 })
 
-describe('a second server', () => {
+describe.concurrent('a second server', () => {
   it('on the same data folder does not start, also with other ports and another control socket', async () => {
     const where = folder()
     const server = await started({ folder: where })
