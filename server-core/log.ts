@@ -1,5 +1,5 @@
 /** The structured logger: one JSON object a line on standard error, or lines for people when that is a terminal. */
-import { type DestinationStream, destination, type Level, type Logger, pino } from 'pino'
+import { type DestinationStream, destination, type Level, type Logger, pino, stdSerializers } from 'pino'
 
 export type { Logger } from 'pino'
 
@@ -29,6 +29,12 @@ export interface LogOptions {
 /** Names that can hold a secret: whatever is logged under them is replaced, at any of the first levels. */
 const secrets = ['password', 'newpass', 'newpassword', 'secret', 'token', 'credential', 'proof']
 
+/** An outage says itself in a sentence; where in our code it was noticed helps nobody. Anything else is a fault of ours. */
+function describeError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error
+  return error.name.endsWith('Unavailable') ? error.message : stdSerializers.err(error)
+}
+
 export async function createLogger(options: LogOptions): Promise<Logger> {
   let stream: DestinationStream
   if (options.pretty) {
@@ -55,6 +61,7 @@ export async function createLogger(options: LogOptions): Promise<Logger> {
       base: null,
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label === 'warn' ? 'warning' : label }) },
+      serializers: { err: describeError },
       redact: { paths: secrets.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: '[secret]' },
     },
     stream,
