@@ -35,6 +35,8 @@ export interface Arguments {
   readonly params: Record<string, JsonValue>
   /** The file that the server will ask for, portion by portion. */
   readonly file: AsyncIterator<string> | undefined
+  /** Where the file that comes back is written; '-' is standard output. */
+  readonly newFile: string | undefined
 }
 
 /** A portion of a file, in characters; far below the longest line. */
@@ -49,6 +51,7 @@ export async function buildArguments(
   const names = chooseForm(command, hosts, words, source.ask !== undefined)
   const params: Record<string, JsonValue> = {}
   let file: AsyncIterator<string> | undefined
+  let newFile: string | undefined
   let stdinUser: string | undefined
   const fromStdin = (name: string): AsyncIterable<Buffer | string> => {
     if (stdinUser !== undefined)
@@ -64,6 +67,11 @@ export async function buildArguments(
       const chunks = meaning.kind === 'stdin' ? fromStdin(argument.name) : await opened(path, source.cwd)
       file = decoded(chunks, path)[Symbol.asyncIterator]()
       params[argument.name] = { stream: true }
+    } else if (argument.names === 'new-file') {
+      newFile = word.text === '-' && !word.literal ? '-' : resolve(source.cwd, word.text)
+      params[argument.name] = newFile
+    } else if (argument.names === 'server-file') {
+      params[argument.name] = resolve(source.cwd, word.text)
     } else {
       params[argument.name] = typed(
         argument,
@@ -74,9 +82,12 @@ export async function buildArguments(
   const gaps = missing(command, names, words.length)
   for (const argument of gaps) {
     if (!source.ask) throw new WrongCount(gaps.length)
-    params[argument.name] = typed(argument, await source.ask(argument, params))
+    const answer = await source.ask(argument, params)
+    const isPath = argument.names === 'new-file' || argument.names === 'server-file'
+    params[argument.name] = isPath ? resolve(source.cwd, answer) : typed(argument, answer)
+    if (argument.names === 'new-file') newFile = resolve(source.cwd, answer)
   }
-  return { params, file }
+  return { params, file, newFile }
 }
 
 /** What of the command's arguments no word was given for: the rest of the form, and secrets that the form leaves out. */

@@ -155,6 +155,8 @@ function connected(path: string): Promise<Socket> {
 export interface CallHandlers {
   /** Rows of a big list; the next ones are read when it resolves. */
   rows?(rows: readonly Row[]): void | Promise<void>
+  /** Bytes of a file; the next ones are read when it resolves. */
+  bytes?(bytes: Buffer): Promise<void>
   progress?(done: number, total: number | undefined, text: string | undefined): void
   /** The file that the command reads, in portions. */
   file?: AsyncIterator<string> | undefined
@@ -271,11 +273,9 @@ export class Client {
 
   #notified({ method, params = { id: -1 } }: Incoming, { handlers, reject }: Pending): void {
     if (method === notifications.rows) {
-      this.#socket.pause()
-      this.#busy = this.#busy
-        .then(() => handlers.rows?.(params.rows ?? []))
-        .catch(reject)
-        .finally(() => this.#socket.resume())
+      this.#inOrder(() => handlers.rows?.(params.rows ?? []), reject)
+    } else if (method === notifications.bytes) {
+      this.#inOrder(() => handlers.bytes?.(Buffer.from(params.data ?? '', 'base64')), reject)
     } else if (method === notifications.progress) {
       handlers.progress?.(params.done ?? 0, params.total, params.text)
     } else if (method === notifications.more) {
@@ -285,6 +285,15 @@ export class Client {
         this.#send({ jsonrpc: '2.0', method: methods.data, params: data })
       }, reject)
     }
+  }
+
+  /** What writes somewhere: one portion after the other, and nothing is read meanwhile. */
+  #inOrder(write: () => void | Promise<void>, reject: (error: unknown) => void): void {
+    this.#socket.pause()
+    this.#busy = this.#busy
+      .then(write)
+      .catch(reject)
+      .finally(() => this.#socket.resume())
   }
 
   #lost(sentence: string): void {
@@ -302,6 +311,7 @@ interface Incoming {
   readonly params?: {
     readonly id: number
     readonly rows?: readonly Row[]
+    readonly data?: string
     readonly done?: number
     readonly total?: number
     readonly text?: string

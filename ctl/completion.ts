@@ -91,10 +91,11 @@ async function argumentValues(
     const argument = command.args.find((arg) => arg.name === names[given.length])
     if (!argument || argument.secret) continue
     for (const choice of argument.choices ?? []) if (choice.startsWith(word)) found.add(choice)
-    if (argument.names === undefined || argument.names === 'file') continue
+    const { names: kind } = argument
+    if (kind !== 'host' && kind !== 'user' && kind !== 'resource') continue
     const named = Object.fromEntries(names.map((one, i) => [one, given[i]]))
     const query: Completion = {
-      kind: argument.names,
+      kind,
       prefix: word,
       ...(named['host'] === undefined ? {} : { host: named['host'] }),
       ...(named['user'] === undefined ? {} : { user: named['user'] }),

@@ -152,6 +152,8 @@ function resultText(shape: ResultShape): string {
   switch (shape.kind) {
     case 'rescode':
       return 'nothing; exit 0 when it was done, else 1'
+    case 'file':
+      return 'a file'
     case 'restuple':
       return 'a sentence; exit 0 when it was done, else 1'
     case 'integer':

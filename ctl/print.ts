@@ -51,6 +51,7 @@ export class Printer {
       return 0
     }
     if ('ok' in reply) return this.#said(reply)
+    if ('bytes' in reply) return 0
     if ('value' in reply) await this.#value(reply.value)
     return 0
   }

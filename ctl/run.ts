@@ -3,6 +3,7 @@ import { type CommandDescription, type Description, methods } from '../server-co
 import { buildArguments, WrongCount } from './arguments.ts'
 import { type Client, findSockets, NoServer, openClient, Refused } from './client.ts'
 import { isLocal } from './local.ts'
+import type { NewFile } from './new-file.ts'
 import { Printer } from './print.ts'
 import { Output, type OutputStream, ReaderGone, styleFor } from './terminal.ts'
 import {
@@ -151,7 +152,7 @@ export class Program {
   async #call(
     client: Client,
     command: CommandDescription,
-    { params, file }: Awaited<ReturnType<typeof buildArguments>>,
+    { params, file, newFile }: Awaited<ReturnType<typeof buildArguments>>,
   ): Promise<number> {
     const style = styleFor(this.out, this.context.environment)
     const printer = new Printer(this.out, command.result, {
@@ -159,13 +160,19 @@ export class Program {
       fields: this.options.fields,
       style,
     })
+    const target = newFile === undefined ? undefined : await this.#newFile(newFile)
     let callId = -1
     const { name } = command
     const [method, sent] = this.options.dryRun ? [methods.preview, { command: name, params }] : [name, params]
     const call = client.call(
       method,
       sent,
-      { rows: (rows) => printer.rows(rows), progress: (...news) => this.progress(...news), file },
+      {
+        rows: (rows) => printer.rows(rows),
+        bytes: async (bytes) => target?.write(bytes),
+        progress: (...news) => this.progress(...news),
+        file,
+      },
       (id) => {
         callId = id
       },
@@ -174,13 +181,20 @@ export class Program {
     try {
       const reply = await Promise.race([call, stop.promise])
       this.#clearProgress()
+      if ('bytes' in reply) await target?.finish()
       const code = await printer.finish(reply)
       if (printer.isEmptyTable && this.err.isTerminal) await this.err.write(`${style.dim('(nothing)')}\n`)
       return code
     } finally {
       stop.dispose()
       this.#clearProgress()
+      await target?.discard()
     }
+  }
+
+  async #newFile(path: string): Promise<NewFile> {
+    const { NewFile } = await import('./new-file.ts')
+    return NewFile.at(path, this.out)
   }
 
   /** Rejects at Ctrl-C and when the time is over, and tells the server that nobody waits any more. */

@@ -28,9 +28,9 @@ export class Output {
   }
 
   /** Resolves when the stream can take more; throws ReaderGone. */
-  async write(text: string): Promise<void> {
+  async write(text: string | Buffer): Promise<void> {
     if (this.#gone) throw new ReaderGone()
-    if (text === '' || this.stream.write(text)) return
+    if (text.length === 0 || this.stream.write(text)) return
     await new Promise<void>((resolve) => {
       const done = () => {
         this.stream.off('drain', done)

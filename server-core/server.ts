@@ -2,6 +2,7 @@
  * The server is this list: what runs, in the order of its start. Stopping walks it backwards. Whatever cannot start ends the
  * start, and what had started before is stopped again.
  */
+import { createHmac } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { AdminServer } from './admin/admin-server.ts'
 import { CommandRegistry } from './admin/command-registry.ts'
@@ -117,6 +118,8 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
     hooks,
     log,
     logDestination: options.logDestination,
+    logFile: config.log_file,
+    cookie: createHmac('sha256', folder.secret).update('cluster cookie').digest('hex'),
     authenticator: (host) => hosts.get(host)?.authenticator,
     provided: (host, name) => managed.provided(host, name),
     route: (stanza) => router.route(stanza),

@@ -23,6 +23,10 @@ export interface AdminServer {
   readonly log: Logger
   /** Where the log goes, for people: a path, or 'standard error'. */
   readonly logDestination: string
+  /** The file that is logged to, if it is one. */
+  readonly logFile: string | undefined
+  /** The secret by which nodes of one cluster know each other; lasts. */
+  readonly cookie: string
   /** undefined when the host is not served. */
   authenticator(host: string): Authenticator | undefined
   /** What a module of that host provides; undefined when it is not loaded. */

@@ -30,7 +30,7 @@ const maxGarbage = 100
 /** A reader may pause (a person with a pager); one that has gone is noticed by the socket. */
 const sendTimeout = 600_000
 const progressInterval = 100
-/** A portion of rows is closed at this size, so that no line comes near the limit. */
+/** A portion of rows or of a file is closed at this size, so that no line comes near the limit. */
 const portionBytes = 262_144
 
 type Id = string | number
@@ -299,6 +299,7 @@ export class ControlConnection {
     if (result === undefined) return { ok: true }
     if (typeof result === 'number' || typeof result === 'string') return { value: result }
     if ('ok' in result) return { ok: result.ok, text: result.text }
+    if ('file' in result) return { bytes: await this.#file(id, result.file) }
     if (Array.isArray(result) && result.length <= maxRows) {
       const reply = { rows: result as readonly Row[] }
       if (Buffer.byteLength(JSON.stringify(reply)) <= portionBytes) return reply
@@ -325,6 +326,20 @@ export class ControlConnection {
       if (portion.length >= maxRows || bytes > portionBytes) await flush()
     }
     await flush()
+    return count
+  }
+
+  async #file(id: Id, chunks: AsyncIterable<Uint8Array>): Promise<number> {
+    let count = 0
+    for await (const chunk of chunks) {
+      if (this.#calls.get(id)?.abort.signal.aborted) throw new CommandError('cancelled')
+      for (let at = 0; at < chunk.length; at += portionBytes) {
+        const data = Buffer.from(chunk.subarray(at, at + portionBytes)).toString('base64')
+        this.#send({ jsonrpc: '2.0', method: notifications.bytes, params: { id, data } })
+        await this.#drained()
+      }
+      count += chunk.length
+    }
     return count
   }
 

@@ -30,6 +30,8 @@ export type ResultShape =
   | { readonly kind: 'list'; readonly columns: readonly Column[] }
   /** One row. */
   | { readonly kind: 'tuple'; readonly columns: readonly Column[] }
+  /** A file, which the caller's side writes where the argument that names a 'new-file' says. */
+  | { readonly kind: 'file' }
 
 /** Values in the order of the columns; null where there is none (the text says `undefined`). */
 export type Row = readonly (string | number | null)[]
@@ -44,8 +46,11 @@ export interface ArgumentDescription {
   readonly optional: boolean
   /** Values to choose from, where they are few. */
   readonly choices?: readonly string[]
-  /** What kind of thing it names, for completion: a host, a user, a resource, a file of the caller's. */
-  readonly names?: 'host' | 'user' | 'resource' | 'file'
+  /**
+   * What kind of thing it names: a host, a user, a resource (for completion); a file of the caller's, whose text travels
+   * instead; a file that the caller's side writes; a file of the server's, which travels as an absolute path.
+   */
+  readonly names?: 'host' | 'user' | 'resource' | 'file' | 'new-file' | 'server-file'
 }
 
 export interface CommandDescription {
@@ -112,6 +117,8 @@ export const methods = {
 export const notifications = {
   /** {id, rows}: at most `maxRows` rows of a list. */
   rows: 'rows',
+  /** {id, data}: the next bytes of a file, in base64. */
+  bytes: 'bytes',
   /** {id, done, total?, text?} */
   progress: 'progress',
   /** {id}: the command wants the next portion of its file. */
@@ -139,13 +146,15 @@ export interface FileStream {
   readonly stream: true
 }
 
-/** The result of a command, by its shape: rescode and restuple, integer and string, list and tuple. */
+/** The result of a command, by its shape: rescode and restuple, integer and string, list and tuple, file. */
 export type CommandReply =
   | { readonly ok: boolean; readonly text?: string }
   | { readonly value: string | number }
   | { readonly rows: readonly Row[] }
   /** The rows came as notifications. */
   | { readonly count: number }
+  /** So many bytes of a file came as notifications. */
+  | { readonly bytes: number }
 
 export interface ErrorReply {
   readonly code: number

@@ -21,8 +21,8 @@ export interface Caller {
 }
 
 /**
- * What came out: a number, a text, rows (a big list as an async iterable, sent in portions), or a sentence with ok or not.
- * `undefined` is "done" with nothing to say. A thrown CommandError is an error result.
+ * What came out: a number, a text, rows (a big list as an async iterable, sent in portions), a file, or a sentence with ok
+ * or not. `undefined` is "done" with nothing to say. A thrown CommandError is an error result.
  */
 export type CommandResult =
   | undefined
@@ -31,6 +31,12 @@ export type CommandResult =
   | { readonly ok: boolean; readonly text: string }
   | readonly Row[]
   | AsyncIterable<Row>
+  | FileResult
+
+/** A file for the caller, made while it is sent. */
+export interface FileResult {
+  readonly file: AsyncIterable<Uint8Array>
+}
 
 /** The command could not do it; the text is shown as `Error: "text"`, exit 1. */
 export class CommandError extends Error {

@@ -35,6 +35,8 @@ export function bareServer(more: Partial<AdminServer> = {}): AdminServer {
     hooks: new HookRegistry(log),
     log,
     logDestination: 'nowhere',
+    logFile: undefined,
+    cookie: 'crumbs',
     authenticator: () => undefined,
     provided: () => undefined,
     route: () => undefined,

@@ -34,6 +34,16 @@ export function integer(description: string) {
   return z.int().meta({ description })
 }
 
+/** A file that the caller's side writes; the server never opens it. */
+export function newFile(description: string) {
+  return text(description, { names: 'new-file' })
+}
+
+/** A file of the server's: the caller's side makes the path absolute. For commands of the owner's only. */
+export function serverFile(description: string) {
+  return text(description, { names: 'server-file' })
+}
+
 /** A file of the caller's: the command line opens it, the command reads its text portion by portion. */
 export function file(description: string) {
   const meta: ArgumentMeta = { names: 'file' }

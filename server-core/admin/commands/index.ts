@@ -6,7 +6,9 @@ import type { CommandSpec } from '../../extend/command.ts'
 import type { AdminServer } from '../admin-server.ts'
 import { accountCommands } from './accounts.ts'
 import { coreCommands } from './core.ts'
+import { gdprCommands } from './gdpr.ts'
 import { lastCommands } from './last.ts'
+import { nodeCommands } from './node.ts'
 import { oldUserCommands } from './old-users.ts'
 import { privateCommands } from './private.ts'
 import { registrationCommands } from './registration.ts'
@@ -35,14 +37,11 @@ export const submods = [
   'vcard',
 ] as const
 
-/** What a submod has to offer only when the modules that keep its data are there. */
-const none: CommandFamily = () => []
-
 export const extraFamilies: Readonly<Record<(typeof submods)[number], CommandFamily>> = {
   accounts: (server) => [...accountCommands(server), ...oldUserCommands(server)],
-  gdpr: none,
+  gdpr: gdprCommands,
   last: lastCommands,
-  node: none,
+  node: nodeCommands,
   private: privateCommands,
   roster: rosterCommands,
   sessions: sessionCommands,
