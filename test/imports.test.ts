@@ -40,6 +40,7 @@ const rules: readonly Rule[] = [
       'xmpp/jid.ts',
       'xmpp/stringprep.ts',
       'log.ts',
+      'unix-socket.ts',
     ].map((name) => `server-core/${name}`),
     why: 'the authentication program runs under other servers: it has no routes, streams or sessions of its own',
   },
