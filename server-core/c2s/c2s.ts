@@ -302,7 +302,14 @@ export class C2s implements Session {
 
   /** Everything that counts for stream management goes out here. */
   #sendStanza(element: Element, stanza?: Stanza): void {
-    const text = elementToString(element)
+    let text: string
+    try {
+      text = elementToString(element)
+    } catch (err) {
+      // no client can have sent it; who gets it has done nothing wrong
+      this.server.log.error({ err, jid: this.#jid?.text }, 'a stanza cannot be written as XML and is dropped')
+      return
+    }
     if (this.management) this.management.send(text, stanza)
     else this.connection.write(text)
   }
