@@ -1,0 +1,42 @@
+/** What reaches a client from the rest of the server. */
+import { afterEach, describe, expect, it } from 'vitest'
+import { el } from '../../server-core/xml/element.ts'
+import { Stanza } from '../../server-core/xmpp/stanza.ts'
+import { child } from '../harness/stanza.ts'
+import { jid } from '../modules/host.ts'
+import { host, Rig } from './rig.ts'
+
+const rigs: Rig[] = []
+afterEach(() => {
+  for (const rig of rigs.splice(0)) rig.close()
+})
+
+function message(to: string, body: string): Stanza {
+  return new Stanza(jid(host), jid(to), el('message', { from: host, to }, el('body', {}, body)))
+}
+
+describe('a stanza that cannot be written as XML', () => {
+  it('costs nobody his session: it is dropped and logged', async () => {
+    const rig = await Rig.start()
+    rigs.push(rig)
+    const alice = await rig.login('alice')
+    await rig.router.route(message(alice.jid, 'a character that XML does not have: \u0001'))
+    await rig.router.route(message(alice.jid, 'the next one'))
+    expect(child(await alice.waitFor('message'), 'body')?.text).toBe('the next one')
+    expect(rig.log.filter(({ level }) => level === 50)).toMatchObject([{ jid: alice.jid }])
+  })
+})
+
+describe('directed presence', () => {
+  it('to more than 1,000 addresses is refused, for those who are new', async () => {
+    const rig = await Rig.start()
+    rigs.push(rig)
+    const alice = await rig.login('alice')
+    alice.send(Array.from({ length: 1_000 }, (_, n) => `<presence to='u${n}@${host}'/>`).join(''))
+    await alice.settled()
+    alice.send(`<presence to='one-more@${host}' id='refused'/><presence to='u5@${host}' id='known'/>`)
+    const answers = await alice.settled()
+    expect(answers.map(({ attrs }) => attrs['id'])).toEqual(['refused'])
+    expect(child(answers[0], 'error')?.children[0]?.name).toBe('resource-constraint')
+  })
+})
