@@ -1,25 +1,30 @@
 /** `npm run bench [--] [NAME…] [--quick]`: one table for each benchmark. Only ratios of one run mean anything. */
 import { parseArgs } from 'node:util'
+import { peers } from '../test/harness/find.ts'
 import { ctl } from './ctl.ts'
 import { extauth } from './extauth.ts'
+import { ldapBenchmark } from './ldap.ts'
 import { server } from './server.ts'
 import { type Bench, figure, format } from './table.ts'
-import { xmlBenchmark } from './xml.ts'
+import { xml } from './xml.ts'
 
-const xml: Bench = {
-  name: 'xml',
-  doc: 'reading and writing stanzas, µs each, beside saxes or the obvious way; times faster',
-  async run() {
-    const rows = await xmlBenchmark()
+const ldap: Bench = {
+  name: 'ldap',
+  doc: 'search and bind, logins a second, beside ldapjs alone on the same slapd',
+  async run({ quick }) {
+    if (!peers.slapd.found()) {
+      return { columns: [''], rows: [], notes: ['left out: slapd is not installed'] }
+    }
+    const rows = await ldapBenchmark({ quick })
     return {
-      columns: ['', 'gatehouse', 'other', 'times'],
+      columns: ['', 'gatehouse', 'ldapjs', 'ratio'],
       rows: rows.map((row) => [row.name, figure(row.ours), figure(row.floor), figure(row.ratio)]),
       notes: [],
     }
   },
 }
 
-const benches: readonly Bench[] = [ctl, extauth, server, xml]
+const benches: readonly Bench[] = [ctl, extauth, ldap, server, xml]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
