@@ -3,6 +3,7 @@
  * they run in. Here, and only here, what a handler returns or throws becomes a reply.
  */
 import type { Logger } from '../log.ts'
+import { declared } from '../xml/declared.ts'
 import { attr, type Element, removeCdata } from '../xml/element.ts'
 import { StanzaError } from '../xmpp/errors.ts'
 import type { Jid } from '../xmpp/jid.ts'
@@ -196,7 +197,8 @@ export class IqHandlers {
       id: stanza.id,
       ns,
       lang: attr(stanza.element, 'xml:lang') ?? '',
-      child,
+      // it may be kept or sent on without the iq around it
+      child: declared(child, stanza.element),
     }
     return handler.handle({ request, reply })
   }

@@ -58,7 +58,7 @@ function wanted(request: IqRequest): readonly Element[] {
   if (elements.some((one) => one.ns === '' || one.ns === ns.private || one.ns === ns.client)) {
     throw new StanzaError('not-acceptable', 'an element needs a namespace of its own')
   }
-  return elements
+  return elements.map((element) => declared(element, request.child))
 }
 
 function kept(element: Element): PrivateElement {
