@@ -11,6 +11,8 @@ import type { C2s } from './c2s.ts'
 
 /** Most addresses that directed presence is remembered for. */
 const maxDirected = 1_000
+/** Stored messages that are written at a time; none is larger than a stanza may be. */
+const offlinePortion = 10
 
 export class Presence {
   /** The last available presence without `to`; undefined while the resource is not available. */
@@ -25,6 +27,9 @@ export class Presence {
   #maySee: Set<string> = nobody
   /** Who has this resource's directed presence, by address. */
   #directed: Map<string, Jid> | undefined
+  /** Stored messages that have not been sent to the client yet. */
+  #offline: Stanza[] = []
+  #isDelivering = false
 
   constructor(c2s: C2s) {
     this.#c2s = c2s
@@ -122,22 +127,38 @@ export class Presence {
   }
 
   async #deliverOffline(): Promise<void> {
-    const { jid, server, connection } = this.#c2s
+    const { jid, server } = this.#c2s
     const { user, host } = jid
     const stored = await server.hooks.fold('resend_offline_messages_hook', host, [], {
       user,
       host,
       session: this.#c2s,
     })
-    if (stored.length === 0 || this.#isOver) return
-    for (const stanza of stored) this.#c2s.deliver(stanza)
-    // with stream management they are deleted when the client acknowledges them
-    if (this.#c2s.management) return
-    await this.#c2s.settled()
-    connection.flush()
-    if (connection.closed || this.#isOver) return
-    const seqs = stored.map((stanza) => stanza.context?.offline).filter((seq) => seq !== undefined)
-    await this.#c2s.deliveredOffline(seqs)
+    this.#offline = [...stored]
+    await this.continueOffline()
+  }
+
+  /** The next of the stored messages, portion by portion, as fast as the client takes them. */
+  async continueOffline(): Promise<void> {
+    const c2s = this.#c2s
+    if (this.#isDelivering) return
+    this.#isDelivering = true
+    try {
+      while (this.#offline.length > 0 && !this.#isOver) {
+        // with stream management the client says what it has got, which deletes it, and then more may come
+        if (c2s.management && !c2s.management.hasRoom) return
+        const portion = this.#offline.splice(0, offlinePortion)
+        for (const stanza of portion) c2s.deliver(stanza)
+        await c2s.settled()
+        await c2s.connection.written()
+        if (c2s.management) continue
+        if (c2s.connection.closed || this.#isOver) return
+        const seqs = portion.map((stanza) => stanza.context?.offline).filter((seq) => seq !== undefined)
+        await c2s.deliveredOffline(seqs)
+      }
+    } finally {
+      this.#isDelivering = false
+    }
   }
 
   async #requestsAndOwn(): Promise<void> {

@@ -45,6 +45,12 @@ export class StreamManagement {
     return this.#handled
   }
 
+  /** Whether more than what comes by itself may be sent, before the client has acknowledged some. */
+  get hasRoom(): boolean {
+    const { config } = this.#c2s.server
+    return this.#queue.length < config.max_unacked / 2 && this.#bytes < config.max_unacked_bytes / 2
+  }
+
   /** A stanza of the client's has been taken. */
   count(): void {
     this.#handled = (this.#handled + 1) % wrap
@@ -102,7 +108,10 @@ export class StreamManagement {
       this.#bytes -= text.length
       if (stanza?.context?.offline !== undefined) seqs.push(stanza.context.offline)
     }
-    if (seqs.length > 0) void this.#c2s.deliveredOffline(seqs)
+    if (seqs.length > 0) {
+      void this.#c2s.deliveredOffline(seqs)
+      void this.#c2s.own.continueOffline()
+    }
   }
 
   /** Everything that the client does not have, again, on its new connection. */

@@ -55,6 +55,8 @@ export class Connection {
   #reason: string | undefined
   #stall: NodeJS.Timeout | undefined
   #closing: NodeJS.Timeout | undefined
+  /** Who waits for everything to be written. */
+  #whenWritten: (() => void)[] = []
 
   constructor(socket: Socket, limits: ConnectionLimits) {
     this.#socket = socket
@@ -90,6 +92,7 @@ export class Connection {
     clearTimeout(this.#stall)
     clearTimeout(this.#closing)
     this.#out = ''
+    this.#tellWritten()
     this.#handler?.onClose(this.#reason)
   }
 
@@ -99,6 +102,11 @@ export class Connection {
     this.#blocked = false
     if (this.#rest) this.#writeRest()
     if (this.#out !== '') this.flush()
+    if (!this.#blocked) this.#tellWritten()
+  }
+
+  #tellWritten(): void {
+    for (const tell of this.#whenWritten.splice(0)) tell()
   }
 
   get secure(): boolean {
@@ -109,13 +117,21 @@ export class Connection {
     return this.#socket instanceof TLSSocket ? this.#socket : undefined
   }
 
+  /** Whether nothing that is written from now on can arrive. */
   get closed(): boolean {
-    return this.#closed
+    return this.#closed || this.#socket.destroyed
+  }
+
+  /** Resolves when all that was written is with the system, or the connection is closed. */
+  written(): Promise<void> {
+    this.flush()
+    if (this.closed || !this.#blocked) return Promise.resolve()
+    return new Promise((resolve) => this.#whenWritten.push(resolve))
   }
 
   /** Queues text; it leaves at the end of this turn. More waiting than allowed ends the connection. */
   write(text: string): void {
-    if (this.#closed) return
+    if (this.closed) return
     if (this.#out === '') {
       if (dirty.length === 0) setImmediate(flushAll)
       dirty.push(this)
