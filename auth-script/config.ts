@@ -87,10 +87,16 @@ export async function loadExtauthConfig(file: string, log: Logger): Promise<Plan
     banPrefix: value.ban_prefix,
     throttle: value.throttle,
     hosts: value.hosts && new Map(Object.entries(value.hosts).map(([host, { chain }]) => [host, chain])),
-    backends: Object.entries(value.backends).map(([backend, options]) => ({
-      name: backend,
-      backend: opened(backend, types.get(options.type), absolute(options, base), log),
-    })),
+    backends: Object.entries(value.backends).map(([backend, written]) => {
+      const options = absolute(written, base)
+      const paths = Object.entries(options).filter(([key]) => isPath(key))
+      return {
+        name: backend,
+        type: written.type,
+        paths: paths.flatMap(([, path]) => (typeof path === 'string' ? [path] : [])),
+        backend: opened(backend, types.get(written.type), options, log),
+      }
+    }),
   }
 }
 
@@ -108,13 +114,16 @@ function opened(backend: string, type: BackendType | undefined, options: object,
 
 /** Paths in a file are meant from the folder that the file is in. */
 function absolute(options: Readonly<Record<string, unknown>>, base: string): Record<string, unknown> {
-  const isPath = (key: string) => /(^|_)(file|folder|cacertfile|certfile)$/.test(key)
   return Object.fromEntries(
     Object.entries(options).map(([key, value]) => [
       key,
       isPath(key) && typeof value === 'string' ? resolve(base, value) : value,
     ]),
   )
+}
+
+function isPath(key: string): boolean {
+  return /(^|_)(file|folder|cacertfile|certfile)$/.test(key)
 }
 
 /** The accounts of a gatehouse server: its hosts, its database, and its way to keep new passwords. */
@@ -137,7 +146,12 @@ export async function loadGatehouseConfig(file: string, log: Logger): Promise<Pl
         rehash: false,
         must_exist: true,
       }
-      return { name: format, backend: new SqliteBackend(options, log) }
+      return {
+        name: format,
+        type: 'sqlite',
+        paths: [database],
+        backend: new SqliteBackend(options, log),
+      }
     }),
   }
 }

@@ -1,9 +1,8 @@
 /** From what the command line says to a plan. What a source needs is loaded only for that source. */
 import { resolve } from 'node:path'
-import type { NamedBackend } from '../server-core/auth/authenticator.ts'
 import type { Logger } from '../server-core/log.ts'
 import { type Flags, type LdapFlags, type Source, sourceOf } from './options.ts'
-import type { Plan } from './plan.ts'
+import type { Plan, PlannedBackend } from './plan.ts'
 import { SqliteBackend } from './sqlite.ts'
 
 /** Rejects with an Error whose message is for the administrator, of several lines when there are several complaints. */
@@ -19,11 +18,11 @@ export async function loadPlan(flags: Flags, log: Logger): Promise<Plan> {
 
 async function planOf(source: Source, log: Logger): Promise<Plan> {
   if (source.kind === 'flags') {
-    const backends: NamedBackend[] = []
+    const backends: PlannedBackend[] = []
     if (source.sqlite !== undefined) {
       const file = resolve(source.sqlite)
       const backend = new SqliteBackend({ file, password_format: 'bcrypt', rehash: false }, log)
-      backends.push({ name: 'sqlite', backend })
+      backends.push({ name: 'sqlite', type: 'sqlite', paths: [file], backend })
     }
     if (source.ldap !== undefined) backends.push(await ldap(source.ldap, log))
     return { banPrefix: false, throttle: 250, hosts: undefined, backends }
@@ -34,7 +33,7 @@ async function planOf(source: Source, log: Logger): Promise<Plan> {
     : loadGatehouseConfig(source.file, log)
 }
 
-async function ldap(flags: LdapFlags, log: Logger): Promise<NamedBackend> {
+async function ldap(flags: LdapFlags, log: Logger): Promise<PlannedBackend> {
   const [{ z }, { ldapBackend, ldapFields }, { findings, optionName }] = await Promise.all([
     import('zod'),
     import('../server-core/auth/ldap.ts'),
@@ -42,7 +41,11 @@ async function ldap(flags: LdapFlags, log: Logger): Promise<NamedBackend> {
   ])
   const schema = z.strictObject(ldapFields)
   const parsed = schema.safeParse(flags)
-  if (parsed.success) return { name: 'ldap', backend: ldapBackend(parsed.data, log) }
+  if (parsed.success) {
+    const { ldap_password_file, ldap_tls_cacertfile } = parsed.data
+    const paths = [ldap_password_file, ldap_tls_cacertfile].filter((path) => path !== undefined)
+    return { name: 'ldap', type: 'ldap', paths, backend: ldapBackend(parsed.data, log) }
+  }
   const flagOf = (option: string) =>
     option === 'ldap_servers' ? '--ldap' : `--${option.replaceAll('_', '-')}`
   const lines = findings(parsed.error, schema, flags).map(({ path, message }) => {

@@ -104,7 +104,8 @@ export class Operations {
 
   /** Whatever was thrown: it is not known what the answer is. */
   #failure(error: unknown, signals: Signals): Outcome {
-    if (signals.change.aborted) return { kind: 'failure', reason: String(signals.change.reason) }
+    const { aborted, reason } = signals.change
+    if (aborted && error === reason) return { kind: 'failure', reason: (reason as Error).message }
     if (error instanceof BackendUnavailable) return { kind: 'failure', reason: error.message }
     this.#options.log.error({ err: error }, 'a fault while a request was carried out')
     return { kind: 'failure', reason: 'a fault' }

@@ -20,7 +20,14 @@ export interface Plan {
   readonly throttle: number
   /** By prepared name; undefined: every host, with all backends. */
   readonly hosts: ReadonlyMap<string, readonly string[]> | undefined
-  readonly backends: readonly NamedBackend[]
+  readonly backends: readonly PlannedBackend[]
+}
+
+export interface PlannedBackend extends NamedBackend {
+  /** As in extauth.yml. */
+  readonly type: string
+  /** The files and folders that it works on, absolute: whoever runs the server needs them. */
+  readonly paths: readonly string[]
 }
 
 /** A plan in use: the backends are open. */

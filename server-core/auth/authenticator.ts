@@ -98,6 +98,18 @@ export class Authenticator {
     return { ok: false, reason: 'unknown', backend: '' }
   }
 
+  /** Whether `remove` would be let: 'unknown' when no backend has the account, 'refused' when one that has it cannot. */
+  async removable(user: string, signal: AbortSignal): Promise<Answer> {
+    let found: Answer | undefined
+    for (const { name, backend } of this.#chain) {
+      const isHere = await this.#ask(name, signal, () => backend.accountExists(user, this.host, signal))
+      if (!isHere) continue
+      if (backend.remove === undefined) return { ok: false, reason: 'refused', backend: name }
+      found ??= { ok: true, backend: name }
+    }
+    return found ?? { ok: false, reason: 'unknown', backend: '' }
+  }
+
   /** Removes the account from every backend that has it; 'unknown' when none has, 'refused' when one cannot. */
   async remove(user: string, signal: AbortSignal): Promise<Answer> {
     let removed: Answer | undefined
@@ -235,13 +247,19 @@ export class Authenticator {
       this.#log.warn({ host: this.host, backend: name, reason: error.message }, 'cannot authenticate')
       return error
     }
-    if (signal.aborted) return new BackendUnavailable('no answer in time', { cause: error })
+    if (signal.aborted) return new BackendUnavailable(whyAborted(signal), { cause: error })
     this.#log.error(
       { host: this.host, backend: name, err: error },
       'cannot authenticate: a fault in the backend',
     )
     return new BackendUnavailable('a fault in the backend', { cause: error })
   }
+}
+
+/** In the words of whoever gave up, if there are any. */
+function whyAborted({ reason }: AbortSignal): string {
+  const hasWords = reason instanceof Error && !(reason instanceof DOMException)
+  return hasWords ? reason.message : 'no answer in time'
 }
 
 const never = new AbortController().signal

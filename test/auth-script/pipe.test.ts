@@ -180,6 +180,7 @@ describe('the end', () => {
     expect(await program.answer()).toBe('0002')
     expect(await end).toBe(0)
     expect(exists('ann')).toBe(true)
+    expect(program.log()).toMatch(/"op":"removeuser".*"reason":"the input has ended"/)
   })
 
   test('of the reader of the answers ends it with 1, and nothing is changed any more', async () => {
