@@ -135,7 +135,8 @@ export class Presence {
       session: this.#c2s,
     })
     this.#offline = [...stored]
-    await this.continueOffline()
+    // not awaited: while a slow client takes them, it is listened to
+    void this.continueOffline()
   }
 
   /** The next of the stored messages, portion by portion, as fast as the client takes them. */
