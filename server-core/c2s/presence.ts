@@ -2,6 +2,7 @@
  * Presence of one session (RFC 6121 §4): who may see it, whom it may see, who has been told. Sent once, in the order of
  * server-behaviour: presence.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Subscription } from '../storage/storage.ts'
 import { type Element, el, getSubtag, getSubtagCdata, withAttributes } from '../xml/element.ts'
 import { StanzaError } from '../xmpp/errors.ts'
@@ -13,6 +14,8 @@ import type { C2s } from './c2s.ts'
 const maxDirected = 1_000
 /** Stored messages that are written at a time; none is larger than a stanza may be. */
 const offlinePortion = 10
+/** How long the client's next stanza waits for them, in milliseconds. */
+const offlinePatience = 2_000
 
 export class Presence {
   /** The last available presence without `to`; undefined while the resource is not available. */
@@ -135,8 +138,12 @@ export class Presence {
       session: this.#c2s,
     })
     this.#offline = [...stored]
-    // not awaited: while a slow client takes them, it is listened to
-    void this.continueOffline()
+    // they come before what the client says next, unless it takes them slowly: then it is listened to meanwhile
+    const enough = new AbortController()
+    const { signal } = enough
+    const patience = delay(offlinePatience, undefined, { signal, ref: false }).catch(() => undefined)
+    await Promise.race([this.continueOffline(), patience])
+    enough.abort()
   }
 
   /** The next of the stored messages, portion by portion, as fast as the client takes them. */
