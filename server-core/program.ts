@@ -133,7 +133,7 @@ function welcome(
   server: RunningServer,
   version: string,
 ): string {
-  const ctl = controlWords(context, config, server)
+  const ctl = controlWords(context, path)
   const host = config.hosts[0] ?? 'localhost'
   const ports = (tls: boolean): string =>
     server.listeners
@@ -164,10 +164,10 @@ function welcome(
 }
 
 /** How to call the command line, as it works when typed in this folder. */
-function controlWords(context: ProgramContext, config: Config, server: RunningServer): string {
+function controlWords(context: ProgramContext, path: string | undefined): string {
   const inCheckout = !relative(context.cwd, realpathSync(context.program)).startsWith('..')
   const words = inCheckout ? 'npx gatehousectl' : 'gatehousectl'
-  const [socket] = server.controlPaths
-  const isDefault = socket === undefined || relative(context.cwd, socket) === 'data/gatehouse.sock'
-  return isDefault || config.control.length === 0 ? words : `${words} --socket ${socket}`
+  // it looks for the configuration where the server does, unless the server was told another place
+  const isFound = path === undefined || path === configPath(undefined, context.environment)
+  return isFound ? words : `${words} --config ${path}`
 }
