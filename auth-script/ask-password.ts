@@ -1,4 +1,4 @@
-/** A password from whoever is there: asked for twice on a terminal, else the first line of standard input. */
+/** A password from whoever is there: a terminal is asked, twice for a new one; else the first line of standard input. */
 import type { Readable, Writable } from 'node:stream'
 
 export interface Terminal {
@@ -9,7 +9,11 @@ export interface Terminal {
 const maxLine = 8192
 
 /** Undefined when nobody gave one. */
-export async function askPassword(terminal: Terminal, question: string): Promise<Buffer | undefined> {
+export async function askPassword(
+  terminal: Terminal,
+  question: string,
+  { twice }: { readonly twice: boolean } = { twice: true },
+): Promise<Buffer | undefined> {
   const { stdin, stderr } = terminal
   if (!stdin.isTTY || !stderr.isTTY) return firstLine(stdin)
   const { createPromptModule } = (await import('inquirer')).default
@@ -21,6 +25,7 @@ export async function askPassword(terminal: Terminal, question: string): Promise
     const { password } = await prompt<{ password: string }>([
       { type: 'password', name: 'password', message: question, mask: '*' },
     ])
+    if (!twice) return password === '' ? undefined : Buffer.from(password)
     const { again } = await prompt<{ again: string }>([
       { type: 'password', name: 'again', message: 'once more', mask: '*' },
     ])

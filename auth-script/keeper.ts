@@ -6,40 +6,50 @@
 import { BackendUnavailable } from '../server-core/auth/backend.ts'
 import type { Logger } from '../server-core/log.ts'
 import { allOperations, type HostKind, hostKinds } from './host-kind.ts'
+import { Learner } from './learner.ts'
 import { Operations, type Result, type Signals } from './operations.ts'
 import { Deployment, type Plan } from './plan.ts'
 import { SqliteBackend } from './sqlite.ts'
+import type { Statistics } from './statistics.ts'
 import { Throttle } from './throttle.ts'
 
 /** How long until a configuration with mistakes is read again: at first, and at most; in milliseconds. */
 const pauses = { first: 1000, longest: 15_000 }
 
+/** How long an answer is held back where there is room for that, in milliseconds. */
+const longestHold = 5000
+
 export class Keeper {
   readonly #load: () => Promise<Plan>
   readonly #log: Logger
-  #deployment: Deployment | undefined
-  #operations: Operations | undefined
+  readonly #statistics: Statistics
+  #inUse: InUse | undefined
   #problem = 'it has not started yet'
-  #lastRequest: Promise<unknown> = Promise.resolve()
   #timer: NodeJS.Timeout | undefined
   #isClosed: boolean = false
 
-  constructor(load: () => Promise<Plan>, log: Logger) {
+  constructor(load: () => Promise<Plan>, log: Logger, statistics: Statistics) {
     this.#load = load
     this.#log = log
+    this.#statistics = statistics
   }
 
   get kind(): HostKind {
-    return hostKinds[this.#deployment?.plan.hostKind ?? 'ejabberd']
+    return hostKinds[this.plan?.hostKind ?? 'ejabberd']
   }
 
   get plan(): Plan | undefined {
-    return this.#deployment?.plan
+    return this.#inUse?.deployment.plan
   }
 
   /** In milliseconds. */
   get deadline(): number {
     return this.plan?.deadline ?? this.kind.deadline
+  }
+
+  /** How long an answer may be held back where that holds others, in milliseconds. */
+  get shortHold(): number {
+    return this.plan?.throttle ?? 0
   }
 
   /** Tries once; a failure is logged, and tried again later. */
@@ -60,31 +70,30 @@ export class Keeper {
   /** Rejects, and leaves everything as it was, when what is there now has mistakes. */
   async reload(): Promise<void> {
     const plan = await this.#load()
-    const old = this.#deployment
+    if (this.#isClosed) return
+    const old = this.#inUse
     const deployment = new Deployment(plan, this.#log)
     const kind: HostKind = hostKinds[plan.hostKind ?? 'ejabberd']
     const allowed = (plan.operations ?? allOperations).filter((op) => kind.operations.includes(op))
-    const throttle = new Throttle(plan.throttle)
-    this.#deployment = deployment
-    this.#operations = new Operations({ deployment, allowed, throttle, log: this.#log })
+    const throttle = new Throttle(plan.throttle === 0 ? 0 : longestHold)
+    const learner =
+      plan.learn === undefined ? undefined : new Learner(plan.learn, this.#log, this.#statistics)
+    const operations = new Operations({ deployment, allowed, throttle, learner, log: this.#log })
+    this.#inUse = new InUse(deployment, operations, learner)
     clearTimeout(this.#timer)
     for (const { backend } of plan.backends) if (backend instanceof SqliteBackend) void this.#tryOut(backend)
-    if (old === undefined) return
-    await this.#lastRequest.catch(() => undefined)
-    await old.close()
+    await old?.retire()
   }
 
   async carryOut(payload: Buffer, signals: Signals): Promise<Result> {
-    if (this.#operations === undefined) throw new BackendUnavailable(this.#problem)
-    const result = this.#operations.carryOut(payload, signals)
-    this.#lastRequest = result
-    return result
+    if (this.#inUse === undefined) throw new BackendUnavailable(this.#problem)
+    return this.#inUse.carryOut(payload, signals)
   }
 
   async close(): Promise<void> {
     this.#isClosed = true
     clearTimeout(this.#timer)
-    await this.#deployment?.close()
+    await this.#inUse?.close()
   }
 
   /** Trouble with the file is to be in the log at the start, and not with the first login. */
@@ -94,5 +103,44 @@ export class Keeper {
     } catch (error) {
       this.#log.error({ reason: (error as Error).message }, 'cannot answer yet: the accounts cannot be used')
     }
+  }
+}
+
+/** A deployment with what is asked of it now: it is closed when nothing is. */
+class InUse {
+  readonly deployment: Deployment
+  readonly #operations: Operations
+  readonly #learner: Learner | undefined
+  #running = 0
+  #idle: () => void = () => undefined
+
+  constructor(deployment: Deployment, operations: Operations, learner: Learner | undefined) {
+    this.deployment = deployment
+    this.#operations = operations
+    this.#learner = learner
+  }
+
+  async carryOut(payload: Buffer, signals: Signals): Promise<Result> {
+    this.#running++
+    try {
+      return await this.#operations.carryOut(payload, signals)
+    } finally {
+      if (--this.#running === 0) this.#idle()
+    }
+  }
+
+  /** Waits for what runs. */
+  async retire(): Promise<void> {
+    if (this.#running > 0) {
+      await new Promise<void>((resolve) => {
+        this.#idle = resolve
+      })
+    }
+    await this.close()
+  }
+
+  async close(): Promise<void> {
+    await this.#learner?.close()
+    await this.deployment.close()
   }
 }

@@ -1,6 +1,7 @@
 /** From what the command line says to a plan. What a source needs is loaded only for that source. */
 import { resolve } from 'node:path'
 import type { Logger } from '../server-core/log.ts'
+import { hostKindComplaint } from './host-kind.ts'
 import { type Flags, type LdapFlags, type Source, sourceOf } from './options.ts'
 import type { Plan, PlannedBackend } from './plan.ts'
 import { SqliteBackend } from './sqlite.ts'
@@ -8,10 +9,15 @@ import { SqliteBackend } from './sqlite.ts'
 /** Rejects with an Error whose message is for the administrator, of several lines when there are several complaints. */
 export async function loadPlan(flags: Flags, log: Logger): Promise<Plan> {
   const plan = await planOf(sourceOf(flags), log)
+  const hostKind = flags.hostKind ?? plan.hostKind
+  const failureReply = flags.failureReply ?? plan.failureReply
+  // Each may be right where it stands, and yet they may not go together.
+  const complaint = hostKindComplaint(hostKind ?? 'ejabberd', failureReply)
+  if (complaint !== undefined) throw new Error(complaint)
   return {
     ...plan,
-    hostKind: flags.hostKind ?? plan.hostKind,
-    failureReply: flags.failureReply ?? plan.failureReply,
+    hostKind,
+    failureReply,
     operations: flags.readOnly ? ['auth', 'isuser'] : plan.operations,
   }
 }

@@ -1,10 +1,10 @@
 /** One request of the server: read, checked, carried out. Whatever happens in here, only a backend's yes becomes "allow". */
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Answer, Authenticator } from '../server-core/auth/authenticator.ts'
 import { BackendUnavailable } from '../server-core/auth/backend.ts'
 import { decodeRequest, isOperation, type Operation, type Request } from '../server-core/extauth/packets.ts'
 import type { Logger } from '../server-core/log.ts'
 import { prepareHost, prepareUser } from '../server-core/xmpp/jid.ts'
+import type { Learner } from './learner.ts'
 import type { Deployment } from './plan.ts'
 import type { Throttle } from './throttle.ts'
 
@@ -27,12 +27,15 @@ export interface Signals {
   readonly deadline: AbortSignal
   /** Aborts also when nobody is there any more to learn of a change: then none is made. */
   readonly change: AbortSignal
+  /** Holds the answer back for so many milliseconds, or for less where that would be too long for others. */
+  hold(ms: number): Promise<void>
 }
 
 export interface OperationsOptions {
   readonly deployment: Deployment
   readonly allowed: readonly Operation[]
   readonly throttle: Throttle
+  readonly learner?: Learner | undefined
   readonly log: Logger
 }
 
@@ -123,9 +126,10 @@ async function auth({ user, host, password, authenticator, signals, options }: C
   const answer = await authenticator.checkPassword(user, password, signals.deadline)
   if (answer.ok) {
     options.throttle.right(user, host)
+    options.learner?.learn(authenticator, user, password, answer.backend)
   } else {
     const ms = options.throttle.wrong(user, host)
-    if (ms > 0) await delay(ms, undefined, { signal: signals.deadline })
+    if (ms > 0) await signals.hold(ms)
   }
   return answer
 }

@@ -16,8 +16,13 @@ export interface Plan {
   readonly operations?: readonly Operation[] | undefined
   /** Passwords that ejabberd's `ban_account` sets close the account instead. */
   readonly banPrefix: boolean
-  /** How long the answer to a wrong password may be held, in milliseconds. */
+  /** How long the answer to a wrong password may be held where it holds others, in milliseconds; 0: never, nowhere. */
   readonly throttle: number
+  /** The backend that passwords are written to once another one has accepted them. */
+  readonly learn?: string | undefined
+  readonly daemon?: DaemonPlan | undefined
+  /** Where the metrics are written to, now and then. */
+  readonly metricsFile?: string | undefined
   /** By prepared name; undefined: every host, with all backends. */
   readonly hosts: ReadonlyMap<string, readonly string[]> | undefined
   readonly backends: readonly PlannedBackend[]
@@ -28,6 +33,18 @@ export interface PlannedBackend extends NamedBackend {
   readonly type: string
   /** The files and folders that it works on, absolute: whoever runs the server needs them. */
   readonly paths: readonly string[]
+}
+
+/** The sockets of the daemon. */
+export interface DaemonPlan {
+  readonly path?: string | undefined
+  readonly linePath?: string | undefined
+  /** Permissions of both. */
+  readonly mode: number
+  readonly group?: string | undefined
+  readonly maxConnections: number
+  /** Loopback address for Prometheus. */
+  readonly metrics?: { readonly host: string; readonly port: number } | undefined
 }
 
 /** A plan in use: the backends are open. */

@@ -1,6 +1,7 @@
 /** gatehouse-extauth as a program: serves the pipe, or carries out a command. */
 import { readFileSync } from 'node:fs'
 import type { Readable, Writable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
 import { type Command, CommanderError } from 'commander'
 import { setParallelDerivations } from '../server-core/accounts/derivations.ts'
 import { BackendUnavailable } from '../server-core/auth/backend.ts'
@@ -11,6 +12,8 @@ import { Keeper } from './keeper.ts'
 import { loadPlan } from './load-plan.ts'
 import { commandLine, type Flags, sourceOf, UsageError } from './options.ts'
 import { type End, Serving } from './serve.ts'
+import { handleSignals } from './signals.ts'
+import { Statistics } from './statistics.ts'
 
 export interface ExtauthContext {
   readonly words: readonly string[]
@@ -73,7 +76,8 @@ async function serve(context: ExtauthContext, flags: Flags, program: Command): P
   const log = await openLog(flags)
   context.onFault((error) => log.error({ err: error }, 'a fault'))
   const output = context.openAnswers()
-  const keeper = new Keeper(() => loadPlan(flags, log), log)
+  const statistics = new Statistics()
+  const keeper = new Keeper(() => loadPlan(flags, log), log, statistics)
   await keeper.start()
   const { plan } = keeper
   const kind = hostKinds[flags.hostKind ?? plan?.hostKind ?? 'ejabberd']
@@ -84,9 +88,11 @@ async function serve(context: ExtauthContext, flags: Flags, program: Command): P
     wire,
     deadline: () => keeper.deadline,
     carryOut: (payload, signals) => keeper.carryOut(payload, signals),
+    hold: (ms) => delay(Math.min(ms, keeper.shortHold)),
     log,
+    statistics,
   })
-  handleSignals(context, serving, keeper, log)
+  handleSignals(context, { stop: () => serving.stop(), keeper, statistics, log })
   log.info({ host_kind: flags.hostKind ?? plan?.hostKind ?? 'ejabberd' }, 'answering')
   const end = await serving.run()
   log.info({ end }, 'ending')
@@ -113,30 +119,8 @@ async function serveNothing(context: ExtauthContext, reason: string): Promise<vo
   context.exit(2)
 }
 
-function handleSignals(context: ExtauthContext, serving: Serving, keeper: Keeper, log: Logger): void {
-  let isStopping = false
-  context.onSignal(['SIGTERM', 'SIGINT'], (signal) => {
-    if (isStopping) context.exit(0)
-    isStopping = true
-    log.info({ signal }, 'told to end')
-    serving.stop()
-  })
-  context.onSignal(['SIGHUP'], () => {
-    keeper.reload().then(
-      () => log.info('the configuration was read again'),
-      (error: unknown) =>
-        log.error({ reason: (error as Error).message }, 'the configuration stays as it was'),
-    )
-  })
-  context.onSignal(['SIGUSR2'], () =>
-    log.info({ requests: Object.fromEntries(serving.counts) }, 'statistics'),
-  )
-  // Node opens a debugger port at this signal unless somebody listens.
-  context.onSignal(['SIGUSR1'], () => undefined)
-}
-
 /** A log file that cannot be written is no reason not to answer. */
-async function openLog(flags: Flags): Promise<Logger> {
+export async function openLog(flags: Flags): Promise<Logger> {
   try {
     return await createLogger({ level: flags.logLevel, file: flags.logFile, pretty: false })
   } catch (error) {

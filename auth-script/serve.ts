@@ -3,28 +3,24 @@
  * ends this; its end is the end of input, an output that nobody reads, or `stop`. Failures become bytes here and nowhere else.
  */
 import type { Readable, Writable } from 'node:stream'
-import { BackendUnavailable } from '../server-core/auth/backend.ts'
-import type { Logger } from '../server-core/log.ts'
-import type { Outcome, Result, Signals } from './operations.ts'
+import type { Outcome } from './operations.ts'
+import { Requests, type RequestsOptions, type Running } from './requests.ts'
 import type { Wire } from './wire.ts'
 
-export interface ServeOptions {
+export interface ServeOptions extends RequestsOptions {
   readonly input: Readable
   readonly output: Writable
   readonly wire: Wire
-  /** How long a request may take, from its arrival, in milliseconds; asked for each. */
-  deadline(): number
-  carryOut(payload: Buffer, signals: Signals): Promise<Result>
-  readonly log: Logger
+  /** So many requests, or bytes of them, are read ahead. */
+  readonly maxAhead?: { readonly requests: number; readonly bytes: number }
 }
 
 /** How it ended: between requests, inside one, or because nobody reads the answers. */
 export type End = 'done' | 'cut' | 'unread'
 
-/** So many requests, or bytes of them, are read ahead. */
-const maxAhead = { requests: 1000, bytes: 1_048_576 }
-/** How long after its deadline a change may tell whether it was made, in milliseconds. */
-const grace = 250
+const defaultAhead = { requests: 1000, bytes: 1_048_576 }
+/** So many bytes of answers are on their way at once. */
+const maxUnwritten = 16_384
 
 interface Arrived {
   readonly payload: Buffer
@@ -32,27 +28,32 @@ interface Arrived {
   readonly at: number
 }
 
-interface Running {
-  readonly deadline: AbortController
-  readonly change: AbortController
-}
-
 export class Serving {
   readonly #options: ServeOptions
-  readonly #ahead: Arrived[] = []
-  readonly counts = new Map<string, number>()
+  readonly #requests: Requests
+  readonly #maxAhead: { readonly requests: number; readonly bytes: number }
+  /** What has arrived; those before `#first` are done. */
+  #ahead: Arrived[] = []
+  #first = 0
   #bytesAhead = 0
   #running: Running | undefined
+  /** Answers that are not on their way yet. */
+  #unsaid: Buffer[] = []
+  #unwritten = 0
+  #writingSince: number | undefined
+  #written: (() => void)[] = []
+  #hasFlushSoon: boolean = false
   /** Why no change is made any more. */
   #noChanges: string | undefined
   #hasEnded: boolean = false
   #isStopping: boolean = false
   #isUnread: boolean = false
   #wake: () => void = () => undefined
-  #requests = 0
 
   constructor(options: ServeOptions) {
     this.#options = options
+    this.#maxAhead = options.maxAhead ?? defaultAhead
+    this.#requests = new Requests(options)
     const { input, output } = options
     input.on('data', (chunk: Buffer) => this.#read(chunk))
     input.once('end', () => this.#inputEnded())
@@ -64,12 +65,27 @@ export class Serving {
     output.once('close', () => this.#unread())
   }
 
+  get isBusy(): boolean {
+    return this.#running !== undefined
+  }
+
+  /** performance.now() since when answers wait for somebody who reads them. */
+  get writingSince(): number | undefined {
+    return this.#writingSince
+  }
+
   /** Until the end; every answer that was due has been written then. */
   async run(): Promise<End> {
     for (let next = await this.#next(); next !== undefined; next = await this.#next()) {
-      const outcome = await this.#answerTo(next)
-      if (!(await this.#write(outcome))) break
+      // No change is made while it is not known whether the answers before it could be written.
+      if (!isQuestion(next.payload) || this.#unwritten > maxUnwritten) await this.#flushed()
+      if (this.#isUnread) break
+      this.#running = this.#requests.begin(next.payload, next.at, this.#noChanges)
+      const outcome = await this.#running.outcome
+      this.#running = undefined
+      this.#say(outcome)
     }
+    await this.#flushed()
     this.#options.input.pause()
     if (this.#isUnread) return 'unread'
     if (this.#hasEnded && !this.#isStopping && this.#options.wire.waiting > 0) {
@@ -91,7 +107,8 @@ export class Serving {
       this.#ahead.push({ payload, at })
       this.#bytesAhead += payload.length
     }
-    if (this.#ahead.length > maxAhead.requests || this.#bytesAhead > maxAhead.bytes)
+    const waiting = this.#ahead.length - this.#first
+    if (waiting > this.#maxAhead.requests || this.#bytesAhead > this.#maxAhead.bytes)
       this.#options.input.pause()
     this.#wake()
   }
@@ -99,14 +116,12 @@ export class Serving {
   async #next(): Promise<Arrived | undefined> {
     for (;;) {
       if (this.#isStopping || this.#isUnread) return undefined
-      const next = this.#ahead.shift()
+      const next = this.#ahead[this.#first]
       if (next !== undefined) {
-        this.#bytesAhead -= next.payload.length
-        if (this.#ahead.length < maxAhead.requests / 2 && this.#bytesAhead < maxAhead.bytes / 2) {
-          this.#options.input.resume()
-        }
+        this.#taken(next)
         return next
       }
+      this.#flush()
       if (this.#hasEnded) return undefined
       await new Promise<void>((resolve) => {
         this.#wake = resolve
@@ -114,58 +129,59 @@ export class Serving {
     }
   }
 
-  async #answerTo({ payload, at }: Arrived): Promise<Outcome> {
-    const id = ++this.#requests
-    const left = this.#options.deadline() - (performance.now() - at)
-    const result =
-      left > 0 ? await this.#carryOut(payload, left) : { outcome: failure('it waited for too long') }
-    this.#record(id, result, performance.now() - at)
-    return result.outcome
-  }
-
-  async #carryOut(payload: Buffer, left: number): Promise<Result> {
-    const running = { deadline: new AbortController(), change: new AbortController() }
-    if (this.#noChanges !== undefined) running.change.abort(new Error(this.#noChanges))
-    const late = new Error('no answer in time')
-    const timer = setTimeout(() => {
-      running.change.abort(late)
-      running.deadline.abort(late)
-    }, left)
-    this.#running = running
-    const tooLate = new Promise<Result>((resolve) => {
-      running.deadline.signal.addEventListener('abort', () => {
-        setTimeout(() => resolve({ outcome: failure(late.message) }), grace)
-      })
-    })
-    try {
-      const signals = { deadline: running.deadline.signal, change: running.change.signal }
-      return await Promise.race([this.#settled(payload, signals), tooLate])
-    } finally {
-      clearTimeout(timer)
-      this.#running = undefined
+  #taken(next: Arrived): void {
+    this.#bytesAhead -= next.payload.length
+    if (++this.#first === this.#ahead.length) {
+      this.#ahead = []
+      this.#first = 0
+    }
+    const { input } = this.#options
+    const waiting = this.#ahead.length - this.#first
+    if (
+      input.isPaused() &&
+      waiting <= this.#maxAhead.requests / 2 &&
+      this.#bytesAhead <= this.#maxAhead.bytes / 2
+    ) {
+      input.resume()
     }
   }
 
-  /** Never rejects: whatever was thrown, it is not known what the answer is. */
-  async #settled(payload: Buffer, signals: Signals): Promise<Result> {
-    try {
-      return await this.#options.carryOut(payload, signals)
-    } catch (error) {
-      if (error instanceof BackendUnavailable) return { outcome: failure(error.message) }
-      this.#options.log.error({ err: error }, 'a fault while a request was carried out')
-      return { outcome: failure('a fault') }
-    }
+  /** Answers that are there at the same time leave together; none waits for a request that takes its time. */
+  #say(outcome: Outcome): void {
+    const bytes = this.#options.wire.encode(outcome)
+    this.#unsaid.push(bytes)
+    this.#unwritten += bytes.length
+    if (this.#hasFlushSoon || this.#first === this.#ahead.length) return
+    this.#hasFlushSoon = true
+    setImmediate(() => {
+      this.#hasFlushSoon = false
+      this.#flush()
+    })
   }
 
-  /** Resolves when the answer is on its way: no request is begun before the one before it could be answered. */
-  #write(outcome: Outcome): Promise<boolean> {
-    if (this.#isUnread) return Promise.resolve(false)
-    return new Promise((resolve) => {
-      this.#options.output.write(this.#options.wire.encode(outcome), (error) => {
-        if (error) this.#unread()
-        resolve(!error)
-      })
+  #flush(): void {
+    if (this.#unsaid.length === 0 || this.#isUnread) return
+    const [only] = this.#unsaid
+    const bytes = this.#unsaid.length === 1 && only ? only : Buffer.concat(this.#unsaid)
+    this.#unsaid = []
+    this.#writingSince ??= performance.now()
+    this.#options.output.write(bytes, (error) => {
+      if (error) this.#unread()
+      this.#unwritten -= bytes.length
+      this.#writingSince = this.#unwritten > 0 ? performance.now() : undefined
+      if (this.#unwritten === 0) this.#allWritten()
     })
+  }
+
+  /** Resolves when all answers are written, or nobody reads them. */
+  async #flushed(): Promise<void> {
+    this.#flush()
+    if (this.#unwritten === 0 || this.#isUnread) return
+    await new Promise<void>((resolve) => this.#written.push(resolve))
+  }
+
+  #allWritten(): void {
+    for (const resolve of this.#written.splice(0)) resolve()
   }
 
   #inputEnded(): void {
@@ -179,34 +195,20 @@ export class Serving {
     if (this.#isUnread) return
     this.#isUnread = true
     this.#stopChanges('nobody reads the answers')
+    this.#allWritten()
     this.#wake()
   }
 
   #stopChanges(reason: string): void {
     this.#noChanges ??= reason
-    this.#running?.change.abort(new Error(reason))
-  }
-
-  #record(id: number, { outcome, op, user, host, backend }: Result, ms: number): void {
-    const name = `${op ?? '?'} ${outcome.kind}`
-    this.counts.set(name, (this.counts.get(name) ?? 0) + 1)
-    const reason = outcome.kind === 'allow' ? undefined : outcome.reason
-    const fields = {
-      id,
-      op,
-      user,
-      host,
-      outcome: outcome.kind,
-      reason,
-      backend,
-      ms: Math.round(ms * 10) / 10,
-    }
-    const isQuiet = op === 'isuser' || (op === 'auth' && outcome.kind === 'allow')
-    const level = outcome.kind === 'failure' ? 'warn' : isQuiet ? 'debug' : 'info'
-    this.#options.log[level](fields, 'request')
+    this.#running?.stopChange(reason)
   }
 }
 
-function failure(reason: string): Outcome {
-  return { kind: 'failure', reason }
+/** Whether it only asks; it needs not be well-formed. */
+function isQuestion(payload: Buffer): boolean {
+  return payload.subarray(0, 5).equals(auth) || payload.subarray(0, 7).equals(isuser)
 }
+
+const auth = Buffer.from('auth:')
+const isuser = Buffer.from('isuser:')

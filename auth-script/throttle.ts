@@ -1,6 +1,6 @@
 /**
  * Guessing is made slow, and nobody is locked out: after ten wrong passwords in a row for one account its next wrong answers
- * are held back. A held answer holds everybody on this pipe, so it is held for a moment only.
+ * are held back. A held answer may hold others, so whoever carries it decides how long it can be held there.
  */
 
 const free = 10

@@ -2,11 +2,13 @@
 import type { Command } from 'commander'
 import type { ExtauthContext } from '../program.ts'
 import { account } from './account.ts'
+import { check } from './check.ts'
+import { test } from './test.ts'
 
 /** Adds a command; `done` takes its exit status. */
 export type AddCommand = (program: Command, context: ExtauthContext, done: (status: number) => void) => void
 
-const commands: readonly AddCommand[] = [account]
+const commands: readonly AddCommand[] = [account, check, test]
 
 export const addCommands: AddCommand = (program, context, done) => {
   for (const add of commands) add(program, context, done)

@@ -33,6 +33,11 @@ export class Authenticator {
     return this.#chain.map(({ name }) => name)
   }
 
+  /** Undefined when it is not in the chain. */
+  backend(name: string): AuthBackend | undefined {
+    return this.#chain.find((one) => one.name === name)?.backend
+  }
+
   async checkPassword(user: string, password: Buffer, signal: AbortSignal): Promise<Answer> {
     const outages: BackendUnavailable[] = []
     let refusal: Answer | undefined

@@ -329,7 +329,9 @@ hosts:
     renameSync(folder.file('two.sqlite'), folder.file('away'))
     expect(await program.ask('auth:ann:a.example:x')).toBe('yes')
     expect(await program.ask('tryregister:bob:b.example:x')).toBe('no')
-    expect(program.log()).toMatch(/"op":"tryregister","user":"bob","host":"b.example","outcome":"failure"/)
+    await until('the log', () =>
+      /"op":"tryregister","user":"bob","host":"b.example","outcome":"failure"/.test(program.log()),
+    )
   })
 
   test("ejabberd's ban_account closes the account, when that is wished", async () => {

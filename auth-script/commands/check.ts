@@ -1,0 +1,63 @@
+/** `check`: is the configuration right, and can the backends be asked? Nothing is served and nothing is changed. */
+import type { Command } from 'commander'
+import { silentLogger } from '../../server-core/log.ts'
+import { formatSection, isAnythingWrong, ok, type Section, summary } from '../findings.ts'
+import { healthOf } from '../health.ts'
+import { hostKinds } from '../host-kind.ts'
+import { loadPlan } from '../load-plan.ts'
+import { type Flags, UsageError } from '../options.ts'
+import { Deployment, type Plan } from '../plan.ts'
+import type { ExtauthContext } from '../program.ts'
+import type { AddCommand } from './index.ts'
+
+export const check: AddCommand = (program, context, done) => {
+  program
+    .command('check')
+    .description('say whether the configuration is right and the backends can be asked')
+    .exitOverride()
+    .action(async (_own: object, command: Command) => {
+      done(await carryOut(context, command.optsWithGlobals<Flags>()))
+    })
+}
+
+/** Exit status: 0 nothing is wrong, 1 something is. */
+async function carryOut(context: ExtauthContext, flags: Flags): Promise<number> {
+  let plan: Plan
+  try {
+    plan = await loadPlan(flags, silentLogger())
+  } catch (error) {
+    if (error instanceof UsageError) throw error
+    context.stderr.write(`${(error as Error).message}\n`)
+    return 1
+  }
+  const deployment = new Deployment(plan, silentLogger())
+  try {
+    const sections = [whatIsServed(plan), ...(await healthOf(plan, context.uid))]
+    const out = context.openAnswers()
+    for (const section of sections) out.write(formatSection(section))
+    out.write(`${summary(sections)}\n`)
+    return isAnythingWrong(sections) ? 1 : 0
+  } finally {
+    await deployment.close()
+  }
+}
+
+function whatIsServed(plan: Plan): Section {
+  const kind = hostKinds[plan.hostKind ?? 'ejabberd']
+  const hosts = [...(plan.hosts ?? [])].map(([host, chain]) => ok(`${host}: ${chain.join(', then ')}`))
+  const everyHost = ok(`every host: ${plan.backends.map(({ name }) => name).join(', then ')}`)
+  const operations = (plan.operations ?? kind.operations).filter((op) => kind.operations.includes(op))
+  const reply = plan.failureReply ?? kind.failureReply
+  return {
+    title: 'configuration',
+    findings: [
+      ...(plan.hosts === undefined ? [everyHost] : hosts),
+      ok(`for ${plan.hostKind ?? 'ejabberd'}: ${operations.join(', ')}`),
+      ok(
+        `each within ${(plan.deadline ?? kind.deadline) / 1000} s; what cannot be found out is answered with ${
+          reply === 'deny' ? 'no' : 'an error frame'
+        }`,
+      ),
+    ],
+  }
+}

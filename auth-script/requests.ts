@@ -1,0 +1,152 @@
+/** One request from its arrival to its outcome, which is there by its deadline whatever happens. Failures are made here alone. */
+import { setTimeout as delay } from 'node:timers/promises'
+import { BackendUnavailable } from '../server-core/auth/backend.ts'
+import { isOperation } from '../server-core/extauth/packets.ts'
+import type { Logger } from '../server-core/log.ts'
+import type { Outcome, Result, Signals } from './operations.ts'
+import { Statistics } from './statistics.ts'
+
+export interface RequestsOptions {
+  /** How long a request may take, from its arrival, in milliseconds; asked for each. */
+  deadline(): number
+  carryOut(payload: Buffer, signals: Signals): Promise<Result>
+  /** Holds an answer back for up to so many milliseconds; as long as `pipe` allows when absent. */
+  hold?(ms: number): Promise<void>
+  readonly log: Logger
+  readonly statistics?: Statistics
+}
+
+/** How long after its deadline a change may tell whether it was made, in milliseconds. */
+const grace = 250
+/** An answer that is held back is given this long before its deadline, in milliseconds. */
+const early = 1000
+
+/** A request that is being carried out. */
+export interface Running {
+  /** Never rejects. */
+  readonly outcome: Promise<Outcome>
+  /** It makes no change from now on. */
+  stopChange(reason: string): void
+}
+
+export class Requests {
+  readonly #options: RequestsOptions
+  readonly statistics: Statistics
+
+  constructor(options: RequestsOptions) {
+    this.#options = options
+    this.statistics = options.statistics ?? new Statistics()
+  }
+
+  /** `at`: performance.now() of its arrival. `noChanges`: why it may make none. */
+  begin(payload: Buffer, at: number, noChanges?: string): Running {
+    const left = this.#options.deadline() - (performance.now() - at)
+    const attempt = new Attempt(left, this.#options.hold ?? ((ms) => delay(ms)))
+    if (noChanges !== undefined) attempt.stopChange(noChanges)
+    return {
+      outcome: this.#outcome(payload, at, attempt, left),
+      stopChange: (reason) => attempt.stopChange(reason),
+    }
+  }
+
+  async #outcome(payload: Buffer, at: number, attempt: Attempt, left: number): Promise<Outcome> {
+    const id = this.statistics.next()
+    let result: Result
+    try {
+      result =
+        left > 0
+          ? await Promise.race([this.#settled(payload, attempt), attempt.tooLate])
+          : { outcome: failure('it waited for too long') }
+    } finally {
+      attempt.end()
+    }
+    this.#record(id, result, performance.now() - at)
+    return result.outcome
+  }
+
+  /** Never rejects: whatever was thrown, it is not known what the answer is. */
+  async #settled(payload: Buffer, signals: Signals): Promise<Result> {
+    try {
+      return await this.#options.carryOut(payload, signals)
+    } catch (error) {
+      if (error instanceof BackendUnavailable) return { outcome: failure(error.message) }
+      this.#options.log.error({ err: error }, 'a fault while a request was carried out')
+      return { outcome: failure('a fault') }
+    }
+  }
+
+  #record(id: number, { outcome, op, user, host, backend }: Result, ms: number): void {
+    this.statistics.record(op !== undefined && isOperation(op) ? op : '?', outcome.kind, ms)
+    const { log } = this.#options
+    const isQuiet = op === 'isuser' || (op === 'auth' && outcome.kind === 'allow')
+    const level = outcome.kind === 'failure' ? 'warn' : isQuiet ? 'debug' : 'info'
+    if (!log.isLevelEnabled(level)) return
+    const reason = outcome.kind === 'allow' ? undefined : outcome.reason
+    const rounded = Math.round(ms * 10) / 10
+    log[level]({ id, op, user, host, outcome: outcome.kind, reason, backend, ms: rounded }, 'request')
+  }
+}
+
+/** The signals of one request, made when somebody asks for them: most requests are answered before. */
+class Attempt implements Signals {
+  readonly tooLate: Promise<Result>
+  readonly #ends: number
+  readonly #hold: (ms: number) => Promise<void>
+  readonly #timer: NodeJS.Timeout
+  #deadline: AbortController | undefined
+  #change: AbortController | undefined
+  #isLate: boolean = false
+  /** Why no change may be made. */
+  #noChange: Error | undefined
+
+  constructor(left: number, hold: (ms: number) => Promise<void>) {
+    this.#ends = performance.now() + left
+    this.#hold = hold
+    let resolveLate: (result: Result) => void = () => undefined
+    this.tooLate = new Promise((resolve) => {
+      resolveLate = resolve
+    })
+    this.#timer = setTimeout(
+      () => {
+        this.#isLate = true
+        this.#noChange ??= late
+        this.#change?.abort(this.#noChange)
+        this.#deadline?.abort(late)
+        setTimeout(() => resolveLate({ outcome: failure(late.message) }), grace)
+      },
+      Math.max(0, left),
+    )
+  }
+
+  get deadline(): AbortSignal {
+    this.#deadline ??= new AbortController()
+    if (this.#isLate) this.#deadline.abort(late)
+    return this.#deadline.signal
+  }
+
+  get change(): AbortSignal {
+    this.#change ??= new AbortController()
+    if (this.#noChange !== undefined) this.#change.abort(this.#noChange)
+    return this.#change.signal
+  }
+
+  async hold(ms: number): Promise<void> {
+    const most = Math.min(ms, this.#ends - performance.now() - early)
+    if (most > 0) await this.#hold(most)
+  }
+
+  stopChange(reason: string): void {
+    this.#noChange ??= new Error(reason)
+    this.#change?.abort(this.#noChange)
+  }
+
+  end(): void {
+    clearTimeout(this.#timer)
+  }
+}
+
+const late = new Error('no answer in time')
+
+function failure(reason: string): Outcome {
+  return { kind: 'failure', reason }
+}
