@@ -11,17 +11,20 @@ import { Shaper } from '../net/shaper.ts'
 import type { Session, SessionEvent, SessionInfo } from '../routing/session.ts'
 import { Mailbox } from '../stream/mailbox.ts'
 import { type StreamHeader, StreamIn } from '../stream/stream-in.ts'
-import { type Element, el, withAttributes } from '../xml/element.ts'
-import type { XmlLimits } from '../xml/parser.ts'
+import { type Element, el } from '../xml/element.ts'
 import { elementToString } from '../xml/serialize.ts'
-import { StanzaError, StreamError, stanzaErrorElement } from '../xmpp/errors.ts'
+import { StanzaError, StreamError } from '../xmpp/errors.ts'
 import type { Jid } from '../xmpp/jid.ts'
 import { ns } from '../xmpp/namespaces.ts'
-import { errorReply, Stanza, stanzaKind } from '../xmpp/stanza.ts'
+import { type Stanza, stanzaKind } from '../xmpp/stanza.ts'
 import { handleBind } from './bind.ts'
 import type { C2sHost, C2sServer } from './c2s-server.ts'
+import { limitsAfterLogin, limitsBeforeLogin } from './limits.ts'
+import { Liveness } from './liveness.ts'
 import { Login } from './login.ts'
+import { orderToEnd } from './orders.ts'
 import { Presence } from './presence.ts'
+import { refusal } from './refusal.ts'
 import { handleStanza } from './stanza-in.ts'
 import {
   type C2sState,
@@ -57,6 +60,7 @@ export class C2s implements Session {
   stream: StreamIn
   readonly login: Login
   readonly own: Presence
+  readonly liveness: Liveness
   state: C2sState = waitForStream
   /** The served host that the stream is to. */
   host: C2sHost | undefined
@@ -76,8 +80,6 @@ export class C2s implements Session {
   /** What the client sent last, while it is being dealt with. */
   #input: Promise<void> | undefined
   #settleOver: () => void = () => undefined
-  #pinged = 0
-  #pingedAt = 0
   #jid: Jid | undefined
   #stateTimer: NodeJS.Timeout | undefined
   #negotiationTimer: NodeJS.Timeout | undefined
@@ -104,10 +106,11 @@ export class C2s implements Session {
     this.stream = new StreamIn(connection, ns.client, server.defaultHost)
     this.login = new Login(this)
     this.own = new Presence(this)
+    this.liveness = new Liveness(this)
     this.receiver = new Receiver(
       connection,
       this,
-      limitsBefore(listener),
+      limitsBeforeLogin(listener),
       shaper === 'none'
         ? undefined
         : new Shaper(shaper.rate, shaper.burst_size ?? shaper.rate * 5, Date.now()),
@@ -174,8 +177,9 @@ export class C2s implements Session {
   tell(event: SessionEvent): void {
     if (this.state === ended) return
     // an order to end waits for nothing: a session that is stuck shall end too
-    if (this.#endedBy(event)) return
-    this.#mailbox.post({ event })
+    const order = orderToEnd(event)
+    if (order) this.fail(order)
+    else this.#mailbox.post({ event })
   }
 
   /** Resolves when everything that was delivered before has been written to the connection, or the session is over. */
@@ -258,7 +262,8 @@ export class C2s implements Session {
     if (error instanceof StreamError) {
       this.fail(error)
     } else if (error instanceof StanzaError && element && stanzaKind(element)) {
-      this.sendError(element, error)
+      const answer = refusal(element, error, this.#jid)
+      if (answer) this.send(answer)
     } else {
       this.server.log.error({ err: error, jid: this.#jid?.text }, 'a session failed')
       this.fail(new StreamError('internal-server-error'))
@@ -284,7 +289,7 @@ export class C2s implements Session {
     const { hooks } = this.server
     const { host } = this.jid
     if (!hooks.has('user_receive_packet', host) && !hooks.has('c2s_filter_send', host)) {
-      this.#sendStanza(stanza.element, stanza)
+      this.send(stanza.element, stanza)
       return
     }
     return this.#receiveHooked(stanza)
@@ -297,11 +302,11 @@ export class C2s implements Session {
     if (!passed) return
     const element = await hooks.fold('c2s_filter_send', this.jid.host, passed.element, { session: this })
     if (this.state === ended) return this.#returnToRouter(stanza)
-    if (element) this.#sendStanza(element, passed)
+    if (element) this.send(element, passed)
   }
 
-  /** Everything that counts for stream management goes out here. */
-  #sendStanza(element: Element, stanza?: Stanza): void {
+  /** Every stanza goes out here, counted for stream management; the element may be another than the stanza's. */
+  send(element: Element, stanza?: Stanza): void {
     let text: string
     try {
       text = elementToString(element)
@@ -329,27 +334,6 @@ export class C2s implements Session {
     }
   }
 
-  /** True when the event was an order to end. */
-  #endedBy(event: SessionEvent): boolean {
-    switch (event.type) {
-      case 'replaced':
-        this.fail(new StreamError('conflict', 'Replaced by new connection'))
-        return true
-      case 'kicked':
-      case 'banned':
-        this.fail(new StreamError('conflict', event.reason))
-        return true
-      case 'account-removed':
-        this.fail(new StreamError('not-authorized', 'The account has been removed'))
-        return true
-      case 'shutdown':
-        this.fail(new StreamError('system-shutdown', event.reason))
-        return true
-      default:
-        return false
-    }
-  }
-
   // ---- what its parts use ----------------------------------------------------------------------------------------
 
   get served(): C2sHost {
@@ -365,7 +349,7 @@ export class C2s implements Session {
     const { config } = this.server
     if (state === sessionEstablished) {
       clearTimeout(this.#negotiationTimer)
-      this.receiver.setLimits(limitsAfter(this.listener))
+      this.receiver.setLimits(limitsAfterLogin(this.listener))
       this.#mailbox.release()
     } else if (state.name === 'resume') {
       this.#stateTimer = setTimeout(() => this.end('not resumed in time'), config.resume_timeout)
@@ -393,7 +377,7 @@ export class C2s implements Session {
 
   loggedIn(user: string): void {
     this.user = user
-    this.receiver.setLimits(limitsAfter(this.listener))
+    this.receiver.setLimits(limitsAfterLogin(this.listener))
     this.restartStream()
   }
 
@@ -415,31 +399,6 @@ export class C2s implements Session {
   /** The server goes down. */
   shutdown(text: string): void {
     this.fail(new StreamError('system-shutdown', text))
-  }
-
-  /** Asks a silent client whether it is there; any answer will do. Once for each silence. */
-  ping(): void {
-    const { lastInput } = this.receiver
-    if (this.state !== sessionEstablished || this.#pinged === lastInput) return
-    this.#pinged = lastInput
-    this.#pingedAt = Date.now()
-    const { host } = this.jid
-    const id = `ping-${lastInput.toString(36)}`
-    this.#sendStanza(
-      el('iq', { type: 'get', id, from: host, to: this.jid.text }, el('ping', { xmlns: ns.ping })),
-    )
-  }
-
-  /** When it was asked: Unix time in milliseconds; undefined when it has said something since. */
-  get askedAt(): number | undefined {
-    return this.#pinged === this.receiver.lastInput ? this.#pingedAt : undefined
-  }
-
-  /** It does not answer: it is gone without a word. */
-  broken(): void {
-    const { jid } = this
-    void this.server.hooks.run('user_ping_timeout', jid.host, { jid })
-    this.connection.destroy('the client does not answer')
   }
 
   /** Whether the connection is lost and the session waits to be resumed. */
@@ -496,21 +455,6 @@ export class C2s implements Session {
       // they stay, and come again with the next session: twice is better than never
       this.server.log.warn({ err, jid: this.jid.text }, 'delivered offline messages could not be deleted')
     }
-  }
-
-  /** An error to the client about something that it sent. */
-  sendError(element: Element, error: StanzaError): void {
-    const { attributes } = element
-    const type = attributes.find(([name]) => name === 'type')?.[1]
-    if (type === 'error' || (stanzaKind(element) === 'iq' && type === 'result')) return
-    if (this.#jid) {
-      const reply = errorReply(new Stanza(this.#jid, this.#jid.bare, element), error)
-      const to = attributes.find(([name]) => name === 'to')?.[1]
-      if (reply) this.#sendStanza(withAttributes(reply.element, { from: to }))
-      return
-    }
-    const id = attributes.find(([name]) => name === 'id')?.[1]
-    this.stream.send(el(element.name, { type: 'error', id }, stanzaErrorElement(error)))
   }
 
   /** Ends the session with a stream error. */
@@ -582,23 +526,4 @@ export class C2s implements Session {
 
 function sizeOf(letter: Letter): number {
   return 'stanza' in letter ? (letter.stanza.element.content?.length ?? 0) + 300 : 100
-}
-
-function limitsBefore(listener: C2sListener): XmlLimits {
-  return {
-    ...limitsAfter(listener),
-    maxStanzaSize: listener.pre_auth_max_stanza_size,
-    maxElements: listener.pre_auth_max_stanza_elements,
-    maxDepth: listener.pre_auth_max_stanza_depth,
-  }
-}
-
-function limitsAfter(listener: C2sListener): XmlLimits {
-  return {
-    maxStanzaSize: listener.max_stanza_size,
-    maxElements: listener.max_stanza_elements,
-    maxDepth: listener.max_stanza_depth,
-    maxAttributes: listener.max_attributes,
-    maxNameBytes: listener.max_name_bytes,
-  }
 }

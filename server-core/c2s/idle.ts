@@ -15,12 +15,13 @@ export function watchIdle(
     const now = Date.now()
     for (const session of sessions.all()) {
       if (!(session instanceof C2s) || session.detached) continue
-      if (session.management?.check(now, config.ack_timeout)) session.broken()
+      if (session.management?.check(now, config.ack_timeout)) session.liveness.giveUp()
       // only who was asked can have failed to answer: the silence may be that of this machine, which has slept
-      const { askedAt, receiver } = session
+      const { receiver } = session
+      const { askedAt } = session.liveness
       if (askedAt === undefined) {
-        if (now - receiver.lastInput >= config.ping_interval) session.ping()
-      } else if (now - askedAt >= config.ping_timeout) session.broken()
+        if (now - receiver.lastInput >= config.ping_interval) session.liveness.ask()
+      } else if (now - askedAt >= config.ping_timeout) session.liveness.giveUp()
     }
   }, interval)
   timer.unref()
