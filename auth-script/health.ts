@@ -23,18 +23,21 @@ export async function healthOf(plan: Plan, uid: number | undefined): Promise<Sec
   )
 }
 
-/** A host that has the backend in its chain; any, where every host is served. */
-function hostOf({ hosts }: Plan, backend: string): string {
-  for (const [host, chain] of hosts ?? []) if (chain.includes(backend)) return host
-  return 'localhost'
+/** A host that has the backend in its chain: any, where every host is served; undefined when none has. */
+function hostOf({ hosts }: Plan, backend: string): string | undefined {
+  if (hosts === undefined) return 'localhost'
+  for (const [host, chain] of hosts) if (chain.includes(backend)) return host
+  return undefined
 }
 
 async function findingsOf(
   planned: PlannedBackend,
-  host: string,
+  host: string | undefined,
   uid: number | undefined,
 ): Promise<readonly Finding[]> {
   const { backend } = planned
+  if (host === undefined)
+    return [warning('no host has it in its chain, so it is never asked', 'hosts: {HOST: {chain: […]}}')]
   try {
     if (backend instanceof SqliteBackend) return [await accounts(backend, uid)]
     if (hasHealth(backend)) return (await backend.health(AbortSignal.timeout(timeout))).map(ofServer)
@@ -84,5 +87,7 @@ async function accounts(backend: SqliteBackend, uid: number | undefined): Promis
   const hosts = await backend.accounts.hosts()
   const counts = await Promise.all(hosts.map((host) => backend.accounts.count(host)))
   const total = counts.reduce((sum, count) => sum + count, 0)
-  return ok(`${file}: ${total} accounts${hosts.length === 0 ? '' : ` at ${hosts.join(', ')}`}`)
+  return ok(
+    `${file}: ${total} ${total === 1 ? 'account' : 'accounts'}${hosts.length === 0 ? '' : ` at ${hosts.join(', ')}`}`,
+  )
 }

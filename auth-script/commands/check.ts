@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { silentLogger } from '../../server-core/log.ts'
 import { formatSection, isAnythingWrong, ok, type Section, summary } from '../findings.ts'
 import { healthOf } from '../health.ts'
-import { hostKinds } from '../host-kind.ts'
+import { type HostKind, hostKinds } from '../host-kind.ts'
 import { loadPlan } from '../load-plan.ts'
 import { type Flags, UsageError } from '../options.ts'
 import { Deployment, type Plan } from '../plan.ts'
@@ -43,7 +43,7 @@ async function carryOut(context: ExtauthContext, flags: Flags): Promise<number> 
 }
 
 function whatIsServed(plan: Plan): Section {
-  const kind = hostKinds[plan.hostKind ?? 'ejabberd']
+  const kind: HostKind = hostKinds[plan.hostKind ?? 'ejabberd']
   const hosts = [...(plan.hosts ?? [])].map(([host, chain]) => ok(`${host}: ${chain.join(', then ')}`))
   const everyHost = ok(`every host: ${plan.backends.map(({ name }) => name).join(', then ')}`)
   const operations = (plan.operations ?? kind.operations).filter((op) => kind.operations.includes(op))

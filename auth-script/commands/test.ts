@@ -5,7 +5,7 @@ import type { AuthBackend, Verdict } from '../../server-core/auth/backend.ts'
 import type { Logger } from '../../server-core/log.ts'
 import { prepareHost, prepareUser } from '../../server-core/xmpp/jid.ts'
 import { askPassword } from '../ask-password.ts'
-import { hostKinds } from '../host-kind.ts'
+import { type HostKind, hostKinds } from '../host-kind.ts'
 import { loadPlan } from '../load-plan.ts'
 import { Operations, type Outcome } from '../operations.ts'
 import { type Flags, UsageError } from '../options.ts'
@@ -71,7 +71,7 @@ async function carryOut(context: ExtauthContext, jid: string, flags: Flags): Pro
 /** The same way as a request of a server takes, without holding back the answer to a wrong password. */
 async function logIn(deployment: Deployment, payload: Buffer, log: Logger): Promise<Outcome> {
   const { plan } = deployment
-  const kind = hostKinds[plan.hostKind ?? 'ejabberd']
+  const kind: HostKind = hostKinds[plan.hostKind ?? 'ejabberd']
   const allowed = (plan.operations ?? kind.operations).filter((op) => kind.operations.includes(op))
   const operations = new Operations({ deployment, allowed, throttle: new Throttle(0), log })
   const controller = new AbortController()
@@ -80,7 +80,11 @@ async function logIn(deployment: Deployment, payload: Buffer, log: Logger): Prom
     controller.signal.addEventListener('abort', () => resolve({ kind: 'failure', reason: late.message }))
   })
   const timer = setTimeout(() => controller.abort(late), plan.deadline ?? kind.deadline)
-  const signals = { deadline: controller.signal, change: controller.signal }
+  const signals = {
+    deadline: controller.signal,
+    change: controller.signal,
+    hold: () => Promise.resolve(),
+  }
   try {
     const answered = operations.carryOut(payload, signals).then(({ outcome }) => outcome)
     return await Promise.race([answered, tooLate])
@@ -103,6 +107,8 @@ class Steps {
 function stepLogger(steps: Steps): Logger {
   const write = (line: string) => {
     const { msg, reason } = JSON.parse(line) as { msg?: string; reason?: string }
+    // The step itself says so.
+    if (msg === 'cannot authenticate') return
     steps.tell('log', [msg, reason].filter((part) => part !== undefined).join(': '))
   }
   return pino({ level: 'info', base: null, timestamp: false }, { write })
