@@ -1,4 +1,5 @@
 /** The structured logger: one JSON object a line on standard error, or lines for people when that is a terminal. */
+import { closeSync, openSync } from 'node:fs'
 import { type DestinationStream, destination, type Level, type Logger, pino, stdSerializers } from 'pino'
 
 export type { Logger } from 'pino'
@@ -37,6 +38,7 @@ function describeError(error: unknown): unknown {
 
 export async function createLogger(options: LogOptions): Promise<Logger> {
   let stream: DestinationStream
+  const family: Family = { level: options.level, file: undefined, reopen: undefined, children: [] }
   if (options.pretty) {
     const { default: pretty } = await import('pino-pretty')
     stream = pretty({
@@ -52,8 +54,9 @@ export async function createLogger(options: LogOptions): Promise<Logger> {
     // A log that nobody reads any more, or a full disk, ends no program.
     target.on('error', () => undefined)
     stream = target
+    family.file = options.file
+    if (options.file !== undefined) family.reopen = (file) => target.reopen(file)
   }
-  const family: Family = { level: options.level, children: [] }
   const logger = pino(
     {
       level: logLevels[options.level],
@@ -73,6 +76,9 @@ export async function createLogger(options: LogOptions): Promise<Logger> {
 /** Loggers of parts of the program have a level of their own, which has to follow. */
 interface Family {
   level: LogLevel
+  file: string | undefined
+  /** Only of a log that goes to a file. */
+  reopen: ((file: string) => void) | undefined
   children: WeakRef<Logger>[]
 }
 
@@ -99,6 +105,24 @@ export function setLogLevel(logger: Logger, level: LogLevel): void {
     const alive = child.deref()
     if (alive) alive.level = logLevels[level]
   }
+}
+
+/** The file that a logger of createLogger writes to; undefined when it is none. */
+export function logFileOf(logger: Logger): string | undefined {
+  return families.get(logger)?.file
+}
+
+/**
+ * Opens the log's file again, after it was moved away, or another one. False when the log goes to no file. Throws the
+ * system's error when the file cannot be opened; the log then stays where it is.
+ */
+export function reopenLog(logger: Logger, file = logFileOf(logger)): boolean {
+  const family = families.get(logger)
+  if (!family?.reopen || file === undefined) return false
+  closeSync(openSync(file, 'a'))
+  family.reopen(file)
+  family.file = file
+  return true
 }
 
 /** A logger that says nothing, for tests and for programs that were told so. */

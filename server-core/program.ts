@@ -2,9 +2,9 @@
 import { readFileSync, realpathSync } from 'node:fs'
 import { relative } from 'node:path'
 import { Command, CommanderError } from 'commander'
-import { configPath, formatComplaint, loadConfig } from './config/load.ts'
+import { configPath, formatComplaint, type LoadedConfig, loadConfig } from './config/load.ts'
 import type { Config } from './config/schema.ts'
-import { createLogger } from './log.ts'
+import { createLogger, type Logger, reopenLog, setLogLevel } from './log.ts'
 import { modules } from './modules/index.ts'
 import { type RunningServer, startServer } from './server.ts'
 import { services } from './services/index.ts'
@@ -75,8 +75,10 @@ async function check(context: ProgramContext, file: string | undefined): Promise
 
 async function start(context: ProgramContext, file: string | undefined, version: string): Promise<number> {
   const { stderr } = context
-  const path = configPath(file, context.environment)
-  const loaded = await loadConfig({ path, modules, services })
+  // Looked for anew each time: a file that was made since is found by a reload.
+  const load = (other?: string) =>
+    loadConfig({ path: other ?? configPath(file, context.environment), modules, services })
+  const loaded = await load()
   const complaints = loaded.ok ? loaded.warnings : loaded.complaints
   for (const complaint of complaints) stderr.write(`${formatComplaint(complaint)}\n`)
   if (!loaded.ok) {
@@ -86,43 +88,116 @@ async function start(context: ProgramContext, file: string | undefined, version:
   const { config } = loaded
   const pretty = config.log_file === undefined && stderr.isTTY === true
   const log = await createLogger({ level: config.loglevel, file: config.log_file, pretty })
-  return new Promise((resolve) => {
-    let server: RunningServer | undefined
-    let stopping = false
-    const stop = async (reason: string): Promise<void> => {
-      if (stopping) return
-      stopping = true
-      log.info({ reason }, 'stopping')
-      await server?.stop()
-      log.info('stopped')
-      resolve(0)
-    }
-    context.onSignal(['SIGTERM', 'SIGINT'], (signal) => {
-      // whoever asks twice does not want to wait
-      if (stopping || !server) context.exit(signal === 'SIGINT' ? 130 : 143)
-      else void stop(signal)
-    })
-    startServer({
-      config,
-      version,
-      pid: context.pid,
-      log,
-      logDestination: config.log_file ?? 'standard error',
-      onStopRequest: () => void stop('command'),
-    }).then(
-      (running) => {
-        server = running
-        log.info({ version, hosts: config.hosts }, 'ready')
-        context.stdout.write(welcome(context, config, path, running, version))
-      },
-      (error: unknown) => {
-        const { message, stack } = error as Error
-        log.debug({ stack }, 'could not start')
-        log.fatal(`did not start: ${message}`)
-        resolve(1)
-      },
-    )
+  const life = new Life(context, { load, log, version })
+  return life.run(config, (running) => {
+    const path = configPath(file, context.environment)
+    context.stdout.write(welcome(context, config, path, running, version))
   })
+}
+
+interface LifeOptions {
+  load(file?: string): Promise<LoadedConfig>
+  readonly log: Logger
+  readonly version: string
+}
+
+/** The server from the start of the program to its end, restarts within the process included. */
+class Life {
+  readonly #context: ProgramContext
+  readonly #options: LifeOptions
+  #server: RunningServer | undefined
+  #stopping = false
+  #end: (status: number) => void = () => undefined
+
+  constructor(context: ProgramContext, options: LifeOptions) {
+    this.#context = context
+    this.#options = options
+  }
+
+  /** Resolves with the exit status at the end; `greet` runs at the first start. */
+  run(config: Config, greet: (running: RunningServer) => void): Promise<number> {
+    const { onSignal, exit } = this.#context
+    return new Promise((resolve) => {
+      this.#end = resolve
+      onSignal(['SIGTERM', 'SIGINT'], (signal) => {
+        // whoever asks twice does not want to wait
+        if (this.#stopping || !this.#server) exit(signal === 'SIGINT' ? 130 : 143)
+        else void this.#stop(signal)
+      })
+      onSignal(['SIGHUP'], () => void this.#hangup())
+      void this.#start(config).then((running) => running && greet(running))
+    })
+  }
+
+  /** Undefined, and the program ends, when it could not start. */
+  async #start(config: Config): Promise<RunningServer | undefined> {
+    const { log, version, load } = this.#options
+    try {
+      this.#server = await startServer({
+        config,
+        version,
+        pid: this.#context.pid,
+        log,
+        logDestination: 'standard error',
+        load: (file) => load(file),
+        onStopRequest: () => void this.#stop('command'),
+        onRestartRequest: () => void this.#restart(),
+      })
+      log.info({ version, hosts: config.hosts }, 'ready')
+      return this.#server
+    } catch (error) {
+      const { message, stack } = error as Error
+      log.debug({ stack }, 'could not start')
+      log.fatal(`did not start: ${message}`)
+      this.#end(1)
+      return undefined
+    }
+  }
+
+  async #stop(reason: string): Promise<void> {
+    if (this.#stopping) return
+    this.#stopping = true
+    const { log } = this.#options
+    log.info({ reason }, 'stopping')
+    await this.#server?.stop()
+    log.info('stopped')
+    this.#end(0)
+  }
+
+  /** A configuration with mistakes is no reason to stay down: then the server stays as it is. */
+  async #restart(): Promise<void> {
+    const { log, load } = this.#options
+    if (this.#stopping || !this.#server) return
+    const loaded = await load()
+    if (!loaded.ok) {
+      for (const complaint of loaded.complaints) log.error(formatComplaint(complaint))
+      log.error('not restarted: the configuration has mistakes')
+      return
+    }
+    log.info({ reason: 'restart' }, 'stopping')
+    const server = this.#server
+    this.#server = undefined
+    await server.stop()
+    setLogLevel(log, loaded.config.loglevel)
+    if (loaded.config.log_file !== undefined) reopenLog(log, loaded.config.log_file)
+    await this.#start(loaded.config)
+  }
+
+  /** What daemons do at SIGHUP: the log's file anew, and the configuration. */
+  async #hangup(): Promise<void> {
+    const { log } = this.#options
+    const server = this.#server
+    if (!server || this.#stopping) return
+    try {
+      await server.reopenLog()
+      const outcome = await server.reload()
+      if (outcome.ok) return
+      for (const complaint of outcome.complaints) log.error(complaint)
+      log.error('the configuration has mistakes, nothing was changed')
+    } catch (err) {
+      log.error({ err }, 'SIGHUP could not be followed')
+    }
+  }
 }
 
 /** The first screen: what runs, where the data is, what to type next. */

@@ -4,32 +4,37 @@
  */
 import { createHmac } from 'node:crypto'
 import { hostname } from 'node:os'
-import type { AdminServer } from './admin/admin-server.ts'
+import type { AdminServer, ReloadOutcome } from './admin/admin-server.ts'
 import { CommandRegistry } from './admin/command-registry.ts'
 import { coreFamilies } from './admin/commands/index.ts'
 import { startControl } from './admin/control-socket.ts'
+import { adminModules } from './admin-modules.ts'
 import { C2s } from './c2s/c2s.ts'
 import type { C2sServer } from './c2s/c2s-server.ts'
 import { watchIdle } from './c2s/idle.ts'
 import { ResumableSessions } from './c2s/stream-management.ts'
-import { type Config, hostConfig } from './config/schema.ts'
+import { formatComplaint, type LoadedConfig } from './config/load.ts'
+import type { C2sListener, Config } from './config/schema.ts'
 import { openDataFolder } from './data-folder.ts'
 import { IqHandlers } from './extend/gen-iq-handler.ts'
 import { HookRegistry } from './extend/hooks.ts'
 import { ModuleManager } from './extend/module-manager.ts'
 import { Registrar } from './extend/registrar.ts'
 import { ServiceManager } from './extend/service-manager.ts'
-import type { Logger } from './log.ts'
-import { defaultModules, modules } from './modules/index.ts'
+import { Turns } from './extend/turns.ts'
+import { Hosts, modulesOf, optionsOf } from './hosts.ts'
+import { Listeners } from './listeners.ts'
+import { type Logger, logFileOf, reopenLog } from './log.ts'
+import { modules } from './modules/index.ts'
 import { AddressLimits } from './net/address-limits.ts'
-import type { ConnectionLimits } from './net/connection.ts'
-import { type Listener, listen } from './net/listener.ts'
+import type { Connection, ConnectionLimits } from './net/connection.ts'
+import type { Listener, ListenerContext } from './net/listener.ts'
+import { planReload, type Reloadable, reload } from './reload.ts'
 import { LocalRouter } from './routing/local-router.ts'
 import { Router } from './routing/router.ts'
 import { SessionManager } from './routing/session-manager.ts'
 import { services } from './services/index.ts'
 import { openStorage } from './storage/index.ts'
-import { VirtualHost } from './virtual-host.ts'
 
 export interface ServerOptions {
   readonly config: Config
@@ -38,13 +43,21 @@ export interface ServerOptions {
   readonly log: Logger
   /** Where the log goes, for people. */
   readonly logDestination: string
+  /** Reads and checks the configuration again, or another file. */
+  load(file: string | undefined): Promise<LoadedConfig>
   /** Called when an administrator's command asks for the end. */
   onStopRequest(): void
+  /** Called when one asks for the end and a new start. */
+  onRestartRequest(): void
 }
 
 export interface RunningServer {
   readonly listeners: readonly Listener[]
   readonly controlPaths: readonly string[]
+  /** Puts a changed configuration in place, as far as that can be done while it runs. */
+  reload(): Promise<ReloadOutcome>
+  /** After the log's file was moved away; false when the log goes to no file. */
+  reopenLog(): Promise<boolean>
   /** Clients are told, what they have sent is dealt with, then everything ends. */
   stop(): Promise<void>
 }
@@ -67,7 +80,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 }
 
 async function start(options: ServerOptions, parts: Registrar): Promise<RunningServer> {
-  const { config, log, version } = options
+  const { log, version } = options
+  /** Changes when the configuration is read again: what reads it anew each time works with the new one from then on. */
+  let config = options.config
+  const live = liveOptions(() => config)
   const node = `gatehouse@${hostname()}`
   let state: AdminServer['state'] = 'starting'
 
@@ -79,15 +95,9 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
   const hooks = new HookRegistry(log)
   const router = new Router(hooks, log)
   const iqs = new IqHandlers(log)
-  const hosts = new Map<string, VirtualHost>()
   const accountExists = async (user: string, host: string): Promise<boolean> =>
-    (await hosts.get(host)?.authenticator.exists(user)) ?? false
-  const sessions = new SessionManager(router, iqs, hooks, accountExists, {
-    maxUserSessions: config.max_user_sessions,
-    conflict: config.resource_conflict,
-    iqNeedsPresence: config.iq_needs_presence,
-  })
-  const localRouter = new LocalRouter(router, sessions, iqs, hooks)
+    (await hosts.authenticator(host)?.exists(user)) ?? false
+  const sessions = new SessionManager(router, iqs, hooks, accountExists, live.sessions)
   const registry = new CommandRegistry()
   const managed = new ModuleManager({
     table: modules,
@@ -101,6 +111,18 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
     accountExists,
     addCommand: (spec, host) => registry.add(spec, host),
   })
+  const connected = new Set<C2s>()
+  const hosts = new Hosts({
+    dataDir: config.data_dir,
+    secret: folder.secret,
+    storage,
+    hooks,
+    router,
+    localRouter: new LocalRouter(router, sessions, iqs, hooks),
+    modules: managed,
+    connected,
+    log,
+  })
 
   const admin: AdminServer = {
     version,
@@ -111,30 +133,46 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
       return state
     },
     get hosts() {
-      return [...hosts.keys()]
+      return hosts.names
     },
     storage,
     sessions,
     hooks,
     log,
-    logDestination: options.logDestination,
-    logFile: config.log_file,
+    get logDestination() {
+      return logFileOf(log) ?? options.logDestination
+    },
+    get logFile() {
+      return logFileOf(log)
+    },
     cookie: createHmac('sha256', folder.secret).update('cluster cookie').digest('hex'),
     authenticator: (host) => hosts.get(host)?.authenticator,
     provided: (host, name) => managed.provided(host, name),
     route: (stanza) => router.route(stanza),
     removeAccount: (user, host) => removeAccount(user, host),
+    modules: adminModules(managed, hosts, () => config),
+    reload: (wanted) => turns.take('reload', () => reloadConfig(wanted)),
+    async reopenLog() {
+      const isFile = reopenLog(log)
+      await hooks.run('reopen_log_hook', '', {})
+      return isFile
+    },
+    restart: options.onRestartRequest,
     stop: options.onStopRequest,
   }
 
+  /** First those who keep something for the account or tell others of its end, then what is kept. */
   async function removeAccount(user: string, host: string): Promise<boolean> {
     const authenticator = hosts.get(host)?.authenticator
-    const answer = await authenticator?.remove(user, AbortSignal.timeout(removeTimeout))
-    if (!answer || (!answer.ok && answer.reason === 'unknown')) return false
-    if (!answer.ok)
-      throw new Error(`the accounts of ${host} are kept elsewhere and cannot be removed from here`)
+    const signal = AbortSignal.timeout(removeTimeout)
+    const may = await authenticator?.removable(user, signal)
+    if (!authenticator || !may || (!may.ok && may.reason === 'unknown')) return false
+    const elsewhere = `the accounts of ${host} are kept elsewhere and cannot be removed from here`
+    if (!may.ok) throw new Error(elsewhere)
     for (const session of sessions.ofUser(user, host)) session.tell({ type: 'account-removed' })
     await hooks.run('remove_user', host, { user, host })
+    const answer = await authenticator.remove(user, signal)
+    if (!answer.ok && answer.reason !== 'unknown') throw new Error(elsewhere)
     await storage.removeAccount(user, host)
     return true
   }
@@ -154,71 +192,127 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
   parts.add(() => served.stopAll())
   await served.startAll(config.services)
 
+  parts.add(() => hosts.downAll())
   for (const name of config.hosts) {
-    const options = hostConfig(config, name)
-    const host = await VirtualHost.open({
-      name,
-      options,
-      dataDir: config.data_dir,
-      secret: folder.secret,
-      storage,
-      log,
-      offline: () => managed.provided(name, 'offline'),
-      certificateExpires: (host, files, days) => void hooks.run('cert_expiring', '', { host, files, days }),
-    })
-    hosts.set(name, host)
-    parts.add(() => host.close())
-    parts.add(() => managed.stopAll(name))
-    await managed.startAll(name, {
-      ...(config.modules ?? defaultModules),
-      ...config.host_config[name]?.modules,
-    })
-    parts.add(router.registerLocalRoute(name, (stanza) => localRouter.route(stanza)))
-    await hooks.run('host_up', '', { host: name })
-    parts.add(() => hooks.run('host_down', '', { host: name }))
+    await hosts.up(await hosts.open(name, optionsOf(config, name)), modulesOf(config, name))
   }
 
-  const connected = new Set<C2s>()
   const c2sServer: C2sServer = {
-    config,
+    get config() {
+      return config
+    },
     node,
-    defaultHost: config.hosts[0] ?? 'localhost',
+    get defaultHost() {
+      return config.hosts[0] ?? 'localhost'
+    },
     host: (name) => hosts.get(name),
     router,
     sessions,
     hooks,
-    limits: new AddressLimits({
-      connectionsPerAddress: config.connections_per_address,
-      failedLoginsPerMinute: config.failed_logins_per_minute,
-    }),
+    limits: new AddressLimits(live.addresses),
     resumable: new ResumableSessions(),
     log,
   }
-  parts.add(watchIdle(sessions, config))
+  parts.add(watchIdle(sessions, live.idle))
   parts.add(() => drain(connected))
-  const listeners: Listener[] = []
-  parts.add(() => {
-    for (const listener of listeners) listener.close()
-  })
-  const context = { hooks, limits: c2sServer.limits, connectionLimits: connectionLimits(config), log }
-  for (const entry of config.listen) {
-    const listener = await listen(entry, context, (connection) => {
-      const session = new C2s(c2sServer, entry, connection, (over) => connected.delete(over))
-      connected.add(session)
-    })
-    listeners.push(listener)
-    log.info({ module: 'c2s', ip: listener.ip, port: listener.port, tls: listener.tls }, 'listening')
+  const context: ListenerContext = {
+    hooks,
+    limits: c2sServer.limits,
+    get connectionLimits() {
+      return connectionLimits(config)
+    },
+    log,
+  }
+  const startSession = (entry: C2sListener, connection: Connection): void => {
+    connected.add(new C2s(c2sServer, entry, connection, (over) => connected.delete(over)))
+  }
+  const listeners = new Listeners(context, startSession, log)
+  parts.add(() => listeners.close())
+  await (await listeners.prepare(config.listen)).commit()
+
+  const turns = new Turns()
+  const reloadable: Reloadable = {
+    hosts,
+    modules: managed,
+    services: served,
+    listeners,
+    control,
+    hooks,
+    log,
+    current: () => config,
+    setCurrent(now) {
+      config = now
+    },
+  }
+
+  async function reloadConfig({ file, plan }: { file?: string; plan: boolean }): Promise<ReloadOutcome> {
+    if (state !== 'started') return { ok: false, complaints: [`the server is ${state}`] }
+    const loaded = await options.load(file)
+    if (!loaded.ok) return { ok: false, complaints: loaded.complaints.map(formatComplaint) }
+    const warnings = loaded.warnings.map(formatComplaint)
+    if (plan) return { ok: true, report: planReload(reloadable, loaded.config), warnings }
+    try {
+      const report = await reload(reloadable, loaded.config)
+      log.info({ ...report }, 'the configuration was read again')
+      return { ok: true, report, warnings }
+    } catch (error) {
+      const { message, stack } = error as Error
+      log.debug({ stack }, 'the new configuration cannot be put in place')
+      return { ok: false, complaints: [message] }
+    }
   }
 
   state = 'started'
   await hooks.run('server_started', '', {})
   return {
-    listeners,
-    controlPaths: control.paths,
+    get listeners() {
+      return listeners.listeners
+    },
+    get controlPaths() {
+      return control.paths
+    },
+    reload: () => admin.reload({ plan: false }),
+    reopenLog: () => admin.reopenLog(),
     async stop() {
       state = 'stopping'
       await hooks.run('server_stopping', '', {})
       await parts.undoAll()
+    },
+  }
+}
+
+/** Options of parts that read them each time, from the configuration as it is then. */
+function liveOptions(config: () => Config) {
+  return {
+    sessions: {
+      get maxUserSessions() {
+        return config().max_user_sessions
+      },
+      get conflict() {
+        return config().resource_conflict
+      },
+      get iqNeedsPresence() {
+        return config().iq_needs_presence
+      },
+    },
+    addresses: {
+      get connectionsPerAddress() {
+        return config().connections_per_address
+      },
+      get failedLoginsPerMinute() {
+        return config().failed_logins_per_minute
+      },
+    },
+    idle: {
+      get ack_timeout() {
+        return config().ack_timeout
+      },
+      get ping_interval() {
+        return config().ping_interval
+      },
+      get ping_timeout() {
+        return config().ping_timeout
+      },
     },
   }
 }

@@ -99,6 +99,17 @@ export async function listenAt(
   }
 }
 
+/** Permissions and group of a socket that is there. */
+export async function setPermissions({ what, path, mode, group }: UnixSocketOptions): Promise<void> {
+  try {
+    if (group !== undefined) await chown(path, -1, await groupId(group, what))
+    await chmod(path, mode)
+  } catch (error) {
+    if (error instanceof UnixSocketError) throw error
+    throw new UnixSocketError(`the ${what} ${path} cannot be changed: ${reason(error)}`)
+  }
+}
+
 /** Removes the socket's file, unless another server has taken the path over. */
 export async function unlinkSocket(path: string, inode: number): Promise<void> {
   const there = await stat(path).catch(() => undefined)

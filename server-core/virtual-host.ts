@@ -1,9 +1,10 @@
 /** A served domain: its accounts, its certificate. */
 import type { SecureContext } from 'node:tls'
+import { isDeepStrictEqual } from 'node:util'
 import type { Authenticator } from './auth/authenticator.ts'
 import { openAuthenticator } from './auth/index.ts'
 import type { C2sHost } from './c2s/c2s-server.ts'
-import type { HostOptions } from './config/schema.ts'
+import { type HostOptions, hostOptionNames } from './config/schema.ts'
 import type { OfflineService } from './extend/provided.ts'
 import { every } from './extend/timer.ts'
 import type { Logger } from './log.ts'
@@ -26,13 +27,27 @@ export interface VirtualHostOptions {
 /** How often it is looked whether the certificate has changed, in milliseconds. */
 const certificateInterval = 10_000
 
+/** Logins that have begun when the authenticator is replaced have so long to end, in milliseconds. */
+const retirement = 60_000
+
+/** What new options need, opened and not yet used. */
+export interface HostChange {
+  readonly authenticator: Authenticator | undefined
+  readonly certificate: HostCertificate | undefined
+  commit(): void
+  discard(): Promise<void>
+}
+
 export class VirtualHost implements C2sHost {
   readonly name: string
-  readonly authenticator: Authenticator
   readonly serverSecret: Buffer
-  readonly #certificate: HostCertificate
+  readonly #environment: VirtualHostOptions
   readonly #stopWatching: () => void
   readonly #offline: () => OfflineService | undefined
+  readonly #retired = new Map<Authenticator, NodeJS.Timeout>()
+  #options: HostOptions
+  #authenticator: Authenticator
+  #certificate: HostCertificate
 
   /** Rejects with an Error that says which file or backend is at fault. */
   static async open(options: VirtualHostOptions): Promise<VirtualHost> {
@@ -49,10 +64,58 @@ export class VirtualHost implements C2sHost {
   ) {
     this.name = options.name
     this.serverSecret = options.secret
-    this.authenticator = authenticator
+    this.#environment = options
+    this.#options = options.options
+    this.#authenticator = authenticator
     this.#certificate = certificate
     this.#offline = options.offline
     this.#stopWatching = every(certificateInterval, () => this.#watchCertificate(options), options.log)
+  }
+
+  get options(): HostOptions {
+    return this.#options
+  }
+
+  get authenticator(): Authenticator {
+    return this.#authenticator
+  }
+
+  /**
+   * Opens what these options need besides what is there. Rejects with an Error that says what is wrong; nothing is changed
+   * before `commit`.
+   */
+  async prepare(options: HostOptions): Promise<HostChange> {
+    const { name, dataDir, log } = this.#environment
+    const changed = changedOptions(this.#options, options)
+    const certificate = changed.includes('certfiles')
+      ? await HostCertificate.open(name, options.certfiles, dataDir, log)
+      : undefined
+    const authenticator = changed.some((option) => option !== 'certfiles')
+      ? openAuthenticator(name, { ...this.#environment, options })
+      : undefined
+    return {
+      authenticator,
+      certificate,
+      commit: () => {
+        this.#options = options
+        if (certificate) this.#certificate = certificate
+        if (!authenticator) return
+        const before = this.#authenticator
+        this.#authenticator = authenticator
+        this.#retired.set(before, setTimeout(() => void this.#retire(before), retirement).unref())
+      },
+      discard: async () => authenticator?.close(),
+    }
+  }
+
+  async #retire(authenticator: Authenticator): Promise<void> {
+    clearTimeout(this.#retired.get(authenticator))
+    this.#retired.delete(authenticator)
+    try {
+      await authenticator.close()
+    } catch (err) {
+      this.#environment.log.error({ err, host: this.name }, 'an authenticator could not be closed')
+    }
   }
 
   get secureContext(): SecureContext {
@@ -63,14 +126,20 @@ export class VirtualHost implements C2sHost {
     return this.#offline()
   }
 
-  async #watchCertificate({ name, options, certificateExpires }: VirtualHostOptions): Promise<void> {
+  async #watchCertificate({ name, certificateExpires }: VirtualHostOptions): Promise<void> {
     await this.#certificate.refresh()
     const days = this.#certificate.daysToWarn()
-    if (days !== undefined) certificateExpires(name, options.certfiles, days)
+    if (days !== undefined) certificateExpires(name, this.#options.certfiles, days)
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#stopWatching()
-    return this.authenticator.close()
+    for (const authenticator of [...this.#retired.keys()]) await this.#retire(authenticator)
+    await this.#authenticator.close()
   }
+}
+
+/** The names of a host's own options that differ. */
+export function changedOptions(before: HostOptions, now: HostOptions): (keyof HostOptions)[] {
+  return hostOptionNames.filter((name) => !isDeepStrictEqual(before[name], now[name]))
 }

@@ -15,6 +15,10 @@ interface Rule {
 }
 
 const server = [
+  'server-core/admin-modules.ts',
+  'server-core/hosts.ts',
+  'server-core/listeners.ts',
+  'server-core/reload.ts',
   'server-core/server.ts',
   'server-core/program.ts',
   'server-core/virtual-host.ts',

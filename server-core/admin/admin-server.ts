@@ -7,6 +7,36 @@ import type { Sessions } from '../routing/session.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { Stanza } from '../xmpp/stanza.ts'
 
+/** What has become of each change of the configuration, in words. */
+export interface ReloadReport {
+  readonly applied: string[]
+  /** Holds for those who connect from now on. */
+  readonly newConnections: string[]
+  readonly restart: string[]
+  /** What should have worked and did not; everything else is in place. */
+  readonly failed: string[]
+}
+
+export type ReloadOutcome =
+  | { readonly ok: true; readonly report: ReloadReport; readonly warnings: readonly string[] }
+  /** Nothing was changed. */
+  | { readonly ok: false; readonly complaints: readonly string[] }
+
+/** The modules of the hosts, as an administrator starts and stops them. All of it throws an Error with a sentence. */
+export interface AdminModules {
+  /** All that there are, in order of the name, whether they run or not. */
+  readonly known: readonly { readonly name: string; readonly doc: string }[]
+  /** Those of a host, in the order of their start. */
+  running(host: string): readonly string[]
+  /** With these options, else with those of the configuration. */
+  load(host: string, name: string, options: Readonly<Record<string, unknown>> | undefined): Promise<void>
+  unload(host: string, name: string): Promise<void>
+  /** Takes these options over, else those of the configuration, without a pause where the module can. */
+  reload(host: string, name: string, options: Readonly<Record<string, unknown>> | undefined): Promise<void>
+  /** Stops it and starts it with the options that it has. */
+  restart(host: string, name: string): Promise<void>
+}
+
 export interface AdminServer {
   readonly version: string
   /** gatehouse@HOSTNAME */
@@ -34,6 +64,13 @@ export interface AdminServer {
   route(stanza: Stanza): void | Promise<void>
   /** Removes the account with everything that is kept for it, and ends its sessions. False if there was none. */
   removeAccount(user: string, host: string): Promise<boolean>
+  readonly modules: AdminModules
+  /** Reads the configuration again, or another file; `plan` says what would be done and does nothing. */
+  reload(options: { readonly file?: string; readonly plan: boolean }): Promise<ReloadOutcome>
+  /** Opens the log's file again; false when the log goes to no file. */
+  reopenLog(): Promise<boolean>
+  /** Ends the server after the answer has been sent, and starts it again in the same process. */
+  restart(): void
   /** Ends the server after the answer has been sent. */
   stop(): void
 }

@@ -77,6 +77,8 @@ const hostOptions = {
   certfiles: listOf(z.string()).describe('PEM files with certificates and keys'),
 }
 
+export const hostOptionNames = Object.keys(hostOptions) as readonly (keyof typeof hostOptions)[]
+
 /** Options of a module or service: its own schema checks them. */
 const optionBag = z.record(z.string(), z.unknown())
 

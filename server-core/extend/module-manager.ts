@@ -1,4 +1,5 @@
 /** Starts, stops and reloads the modules of each host (server-behaviour: modules). */
+import { isDeepStrictEqual } from 'node:util'
 import type { Fields, Values } from '../config/fields.ts'
 import type { Logger } from '../log.ts'
 import type { Router } from '../routing/router.ts'
@@ -30,6 +31,13 @@ export interface ModuleEnvironment {
   accountExists(user: string, host: string): Promise<boolean>
   /** Adds a command for that host; returns what takes it away. */
   addCommand(spec: CommandSpec, host: string): () => void
+}
+
+/** Names of modules. */
+export interface ModuleDifference {
+  readonly stop: readonly string[]
+  readonly start: readonly string[]
+  readonly reload: readonly string[]
 }
 
 interface Loaded {
@@ -137,6 +145,27 @@ export class ModuleManager {
   /** Last first. */
   async stopAll(host: string): Promise<void> {
     for (const name of [...this.#of(host).keys()].reverse()) await this.stop(host, name)
+  }
+
+  /** What has to be done so that exactly these modules run, with these options: each list in the order of doing. */
+  difference(host: string, wanted: Readonly<Record<string, ModuleOptions>>): ModuleDifference {
+    const running = this.#of(host)
+    const specs = startOrder(Object.keys(wanted).map((name) => this.#spec(name)))
+    return {
+      stop: [...running.keys()].reverse().filter((name) => !Object.hasOwn(wanted, name)),
+      start: specs.map(({ name }) => name).filter((name) => !running.has(name)),
+      reload: specs
+        .map(({ name }) => name)
+        .filter((name) => {
+          const loaded = running.get(name)
+          return loaded && !isDeepStrictEqual(loaded.given ?? {}, wanted[name] ?? {})
+        }),
+    }
+  }
+
+  /** The options that a module was given; undefined when it does not run. */
+  given(host: string, name: string): ModuleOptions | undefined {
+    return this.#of(host).get(name)?.given
   }
 
   isLoaded(host: string, name: string): boolean {

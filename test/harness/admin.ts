@@ -41,6 +41,12 @@ export function bareServer(more: Partial<AdminServer> = {}): AdminServer {
     provided: () => undefined,
     route: () => undefined,
     removeAccount: absent,
+    get modules() {
+      return absent()
+    },
+    reload: absent,
+    reopenLog: absent,
+    restart: () => undefined,
     stop: () => undefined,
     ...more,
   }
@@ -64,7 +70,7 @@ export async function bareControl(
     control: options.listeners ?? [{ path }],
   }).control
   const control = await startControl(server, listeners, '/nowhere', registry, options.log ?? server.log)
-  return { ...control, close: (ms) => control.close(ms), registry, path, server }
+  return { ...control, registry, path, server }
 }
 
 /** A command for tests: no arguments, `rescode`, unless said otherwise. */

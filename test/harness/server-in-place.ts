@@ -11,6 +11,8 @@ import type { Result } from './process.ts'
 
 export interface ServerInPlace {
   readonly folder: Folder
+  /** Writes another configuration, with the same port for clients, for it to be read again. */
+  configure(config: Readonly<Record<string, unknown>>): void
   /** c2s with STARTTLS. */
   readonly port: number
   readonly socket: string
@@ -26,8 +28,11 @@ export async function serverInPlace(
   const folder = temporaryFolder('place')
   const path = folder.file('gatehouse.yml')
   const listener = { port: 0, ip: '127.0.0.1', module: 'c2s', shaper: 'none' }
-  writeFileSync(path, JSON.stringify({ hosts: ['localhost'], listen: [listener], ...config }))
-  const loaded = await loadConfig({ path, modules, services })
+  const configure = (now: Readonly<Record<string, unknown>>) =>
+    writeFileSync(path, JSON.stringify({ hosts: ['localhost'], listen: [listener], ...now }))
+  configure(config)
+  const load = (file = path) => loadConfig({ path: file, modules, services })
+  const loaded = await load()
   if (!loaded.ok) throw new Error(loaded.complaints.map(formatComplaint).join('\n'))
   let running: Awaited<ReturnType<typeof startServer>> | undefined
   const stop = async () => {
@@ -40,11 +45,14 @@ export async function serverInPlace(
     pid: 1,
     log,
     logDestination: 'nowhere',
+    load,
     onStopRequest: () => void stop(),
+    onRestartRequest: () => undefined,
   })
   const socket = running.controlPaths[0] ?? ''
   return {
     folder,
+    configure,
     port: running.listeners[0]?.port ?? 0,
     socket,
     ctl: (words, options) => ctl(['--socket', socket, ...words], { cwd: folder.path, ...options }),

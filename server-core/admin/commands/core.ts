@@ -1,21 +1,15 @@
 /** The server itself: its state, its hosts, its log. */
-import { setTimeout as delay } from 'node:timers/promises'
 import { CommandError, type CommandSpec, defineCommand } from '../../extend/command.ts'
 import { type LogLevel, logLevelOf, logLevels, setLogLevel } from '../../log.ts'
-import { el } from '../../xml/element.ts'
-import { makeJid, prepareHost } from '../../xmpp/jid.ts'
-import { Stanza } from '../../xmpp/stanza.ts'
 import type { AdminServer } from '../admin-server.ts'
 import { byText } from '../order.ts'
 import { kickReason, sessionsOf } from './account.ts'
 import { host, user, word } from './arguments.ts'
 import { inOrder } from './sessions.ts'
+import { kindly, stopArguments } from './stopping.ts'
 
 /** Most silent first. */
 const levelNames = Object.keys(logLevels) as LogLevel[]
-
-/** stop_kindly waits no longer than this. */
-const maxStopDelay = 86_400
 
 export function coreCommands(server: AdminServer): readonly CommandSpec[] {
   const category = 'core'
@@ -114,26 +108,11 @@ export function coreCommands(server: AdminServer): readonly CommandSpec[] {
       doc: 'Stop the server, at once or after an announcement to everybody who is connected',
       category,
       tags: ['server'],
-      args: {
-        delay: word('seconds to wait').optional(),
-        announcement: word('what the users are told at once').optional(),
-      },
+      args: stopArguments,
       forms: [{ names: [] }, { names: ['delay', 'announcement'] }],
       result: { kind: 'rescode' },
       example: 'stop',
-      run(args, caller) {
-        const seconds = Number(args.delay ?? '0')
-        if (!/^\d*$/.test(args.delay ?? '') || seconds > maxStopDelay) {
-          throw new CommandError(
-            `Wrong delay: ${args.delay}. It is a number of seconds, at most ${maxStopDelay}`,
-          )
-        }
-        caller.log.info({ seconds }, 'the server was told to stop')
-        if (args.announcement !== undefined && args.announcement !== '') announce(server, args.announcement)
-        // The answer does not wait: whoever stops the server gets it first.
-        void delay(seconds * 1_000, undefined, { ref: false }).then(() => server.stop())
-        return undefined
-      },
+      run: (args, caller) => kindly(server, args, caller, 'stop'),
     }),
     defineCommand({
       name: 'user_resources',
@@ -147,15 +126,6 @@ export function coreCommands(server: AdminServer): readonly CommandSpec[] {
         inOrder(sessionsOf(server, args.user, args.host)).map((session) => [session.jid.resource]),
     }),
   ]
-}
-
-function announce(server: AdminServer, text: string): void {
-  for (const session of server.sessions.all()) {
-    const { jid } = session
-    const from = makeJid('', prepareHost(jid.host) ?? jid.host)
-    const message = el('message', { from: from.text, to: jid.text, type: 'headline' }, el('body', {}, text))
-    session.deliver(new Stanza(from, jid, message))
-  }
 }
 
 function statusText(server: AdminServer): string {

@@ -5,9 +5,11 @@
 import type { CommandSpec } from '../../extend/command.ts'
 import type { AdminServer } from '../admin-server.ts'
 import { accountCommands } from './accounts.ts'
+import { configurationCommands } from './configuration.ts'
 import { coreCommands } from './core.ts'
 import { gdprCommands } from './gdpr.ts'
 import { lastCommands } from './last.ts'
+import { moduleCommands } from './modules.ts'
 import { nodeCommands } from './node.ts'
 import { oldUserCommands } from './old-users.ts'
 import { privateCommands } from './private.ts'
@@ -21,7 +23,12 @@ import { vcardCommands } from './vcard.ts'
 export type CommandFamily = (server: AdminServer) => readonly CommandSpec[]
 
 /** There without any service. */
-export const coreFamilies: readonly CommandFamily[] = [coreCommands, registrationCommands]
+export const coreFamilies: readonly CommandFamily[] = [
+  configurationCommands,
+  coreCommands,
+  moduleCommands,
+  registrationCommands,
+]
 
 /** The submods of service_admin_extra, all of MongooseIM's. */
 export const submods = [

@@ -2,6 +2,7 @@
 import { CommandError, type CommandSpec, defineCommand } from '../../extend/command.ts'
 import type { AdminServer } from '../admin-server.ts'
 import { word } from './arguments.ts'
+import { loadConfigCommand } from './configuration.ts'
 
 export function nodeCommands(server: AdminServer): readonly CommandSpec[] {
   const category = 'node'
@@ -17,6 +18,7 @@ export function nodeCommands(server: AdminServer): readonly CommandSpec[] {
       ownerOnly: true,
       run: () => server.cookie,
     }),
+    loadConfigCommand(server),
     defineCommand({
       name: 'remove_node',
       doc: 'Forget a node of the cluster that has gone for good',

@@ -1,0 +1,110 @@
+/** The modules of the hosts: which run, and starting and stopping them. */
+import { parse } from 'yaml'
+import { CommandError, type CommandSpec, defineCommand } from '../../extend/command.ts'
+import { prepareHost } from '../../xmpp/jid.ts'
+import type { AdminServer } from '../admin-server.ts'
+import { host, word } from './arguments.ts'
+
+export function moduleCommands(server: AdminServer): readonly CommandSpec[] {
+  const category = 'core'
+  const tags = ['modules']
+  const module = () => word('name of the module, such as mod_ping')
+  const hostOf = () => host('host that the module is of')
+  const options = () => word('its options as YAML or JSON; else those of the configuration').optional()
+  const forms = [{ names: ['host', 'module'] }, { names: ['host', 'module', 'options'] }]
+  return [
+    defineCommand({
+      name: 'load_module',
+      doc: 'Start a module on a host, until the configuration is read again',
+      category,
+      tags,
+      args: { host: hostOf(), module: module(), options: options() },
+      forms,
+      result: { kind: 'rescode' },
+      example: 'load_module localhost mod_echo',
+      run: (args) => said(server.modules.load(prepared(args.host), args.module, optionsOf(args.options))),
+    }),
+    defineCommand({
+      name: 'modules',
+      doc: 'List the modules of a host, and whether they run',
+      category,
+      tags,
+      args: { host: hostOf() },
+      result: {
+        kind: 'list',
+        columns: [
+          { name: 'module', type: 'string' },
+          { name: 'state', type: 'string' },
+          { name: 'description', type: 'string' },
+        ],
+      },
+      example: 'modules localhost',
+      run(args) {
+        const name = prepared(args.host)
+        if (!server.hosts.includes(name)) throw new CommandError(`${args.host} is not a host of this server`)
+        const running = server.modules.running(name)
+        return server.modules.known.map(({ name: module, doc }) => [
+          module,
+          running.includes(module) ? 'running' : 'stopped',
+          doc,
+        ])
+      },
+    }),
+    defineCommand({
+      name: 'reload_module',
+      doc: 'Give a module of a host new options, without stopping it where it can do without',
+      category,
+      tags,
+      args: { host: hostOf(), module: module(), options: options() },
+      forms,
+      result: { kind: 'rescode' },
+      example: 'reload_module localhost mod_disco "{name: Our server}"',
+      run: (args) => said(server.modules.reload(prepared(args.host), args.module, optionsOf(args.options))),
+    }),
+    defineCommand({
+      name: 'restart_module',
+      doc: 'Stop a module of a host and start it again with the options that it has',
+      category,
+      tags,
+      args: { host: hostOf(), module: module() },
+      result: { kind: 'rescode' },
+      example: 'restart_module localhost mod_ping',
+      run: (args) => said(server.modules.restart(prepared(args.host), args.module)),
+    }),
+    defineCommand({
+      name: 'unload_module',
+      doc: 'Stop a module of a host, until the configuration is read again',
+      category,
+      tags,
+      args: { host: hostOf(), module: module() },
+      result: { kind: 'rescode' },
+      example: 'unload_module localhost mod_time',
+      run: (args) => said(server.modules.unload(prepared(args.host), args.module)),
+    }),
+  ]
+}
+
+function prepared(name: string): string {
+  return prepareHost(name) ?? name
+}
+
+/** What modules refuse is said as it is. */
+async function said(done: Promise<void>): Promise<undefined> {
+  await done.catch((error: unknown) => {
+    throw error instanceof Error && error.name !== 'TypeError' ? new CommandError(error.message) : error
+  })
+}
+
+function optionsOf(text: string | undefined): Readonly<Record<string, unknown>> | undefined {
+  if (text === undefined || text.trim() === '') return undefined
+  let value: unknown
+  try {
+    value = parse(text, { logLevel: 'silent' })
+  } catch (error) {
+    throw new CommandError(`The options are no YAML: ${(error as Error).message.split('\n')[0]}`)
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new CommandError('The options must be names with values, such as {name: Our server}')
+  }
+  return value as Readonly<Record<string, unknown>>
+}
