@@ -8,8 +8,9 @@ import { inOrder, loadYaml } from '../server-core/config/load-yaml.ts'
 import { configSchema, hostConfig } from '../server-core/config/schema.ts'
 import type { Logger } from '../server-core/log.ts'
 import { type BackendType, backendTypes } from './backends.ts'
+import { cached, type Lifetimes } from './cache.ts'
 import { allOperations, hostKindComplaint, hostKindNames } from './host-kind.ts'
-import { brokenBackend, type Plan } from './plan.ts'
+import { brokenBackend, type DaemonPlan, type Plan } from './plan.ts'
 import { SqliteBackend, type SqliteOptions } from './sqlite.ts'
 
 /** Its message is all complaints, one a line. */
@@ -42,6 +43,15 @@ function schemaOf(types: ReadonlyMap<string, BackendType>) {
     throttle: count(0, 250)
       .default(250)
       .describe('how long a wrong answer may be held after ten, in milliseconds'),
+    learn: name
+      .optional()
+      .describe('backend that a password is written to once another one of the chain has accepted it'),
+    cache: cacheOptions.optional().describe('remember passwords that a backend has accepted; absent: never'),
+    daemon: daemonOptions.optional().describe('the sockets of gatehouse-extauth daemon'),
+    metrics_file: z
+      .string()
+      .optional()
+      .describe("where Prometheus metrics are written every 15 seconds; %p in it is the process's number"),
     hosts: z
       .record(hostName(), z.strictObject({ chain: z.array(name).min(1) }))
       .optional()
@@ -49,6 +59,44 @@ function schemaOf(types: ReadonlyMap<string, BackendType>) {
     backends: z.record(name, backend).refine((all) => Object.keys(all).length > 0, 'must have one at least'),
   })
 }
+
+const cacheOptions = z.strictObject({
+  since_verification: duration({ min: 1000 })
+    .default(3_600_000)
+    .describe('how long a password is taken without asking the backend, since the backend accepted it'),
+  since_use: duration({ min: 1000 })
+    .default(3_600_000)
+    .describe('how long it is taken so since it was used last'),
+  unreachable: duration()
+    .default(604_800_000)
+    .describe('how long it is taken since the backend accepted it while the backend cannot be reached'),
+  backends: z
+    .array(name)
+    .optional()
+    .describe('the backends that are remembered for; absent: all but those of type sqlite'),
+})
+
+type CacheOptions = z.output<typeof cacheOptions>
+
+const loopback = /^(127\.\d{1,3}\.\d{1,3}\.\d{1,3}|localhost|\[::1\]):(\d{1,5})$/
+
+const daemonOptions = z.strictObject({
+  path: z.string().min(1).optional().describe('socket for relays'),
+  line_path: z.string().min(1).optional().describe("socket for Prosody's mod_auth_gatehouse"),
+  mode: z
+    .string()
+    .refine((text) => /^0?[0-7]{3}$/.test(text), "must be permissions in quotes, such as '0660'")
+    .default('0600')
+    .transform((text) => Number.parseInt(text, 8))
+    .describe('permissions of the sockets'),
+  group: z.string().min(1).optional().describe('group of the sockets'),
+  max_connections: count(1, 100_000).default(1024).describe('connections at once'),
+  metrics: z
+    .string()
+    .refine((text) => loopback.test(text), 'must be an address on this machine, such as 127.0.0.1:9464')
+    .optional()
+    .describe('where Prometheus asks for /metrics'),
+})
 
 /** Rejects with ConfigMistakes. */
 export async function loadExtauthConfig(file: string, log: Logger): Promise<Plan> {
@@ -72,6 +120,12 @@ export async function loadExtauthConfig(file: string, log: Logger): Promise<Plan
       )
     }
   }
+  for (const link of [value.learn, ...(value.cache?.backends ?? [])]) {
+    if (link === undefined || Object.hasOwn(value.backends, link)) continue
+    const path =
+      link === value.learn ? ['learn'] : ['cache', 'backends', value.cache?.backends?.indexOf(link) ?? 0]
+    complain(path, `'${link}' is not in backends (${Object.keys(value.backends).join(', ')})`)
+  }
   for (const [backend, options] of Object.entries(value.backends)) {
     const found = types.get(options.type)?.complaints?.(options as never) ?? []
     for (const message of found) complain(['backends', backend], message)
@@ -86,17 +140,49 @@ export async function loadExtauthConfig(file: string, log: Logger): Promise<Plan
     operations: value.operations,
     banPrefix: value.ban_prefix,
     throttle: value.throttle,
+    learn: value.learn,
+    daemon: value.daemon && daemonPlanOf(value.daemon, base),
+    metricsFile: value.metrics_file && resolve(base, value.metrics_file),
     hosts: value.hosts && new Map(Object.entries(value.hosts).map(([host, { chain }]) => [host, chain])),
     backends: Object.entries(value.backends).map(([backend, written]) => {
       const options = absolute(written, base)
+      const made = opened(backend, types.get(written.type), options, log)
       const paths = Object.entries(options).filter(([key]) => isPath(key))
       return {
         name: backend,
         type: written.type,
         paths: paths.flatMap(([, path]) => (typeof path === 'string' ? [path] : [])),
-        backend: opened(backend, types.get(written.type), options, log),
+        backend:
+          value.cache && isCached(value.cache, backend, written.type)
+            ? cached(made, lifetimesOf(value.cache), log)
+            : made,
       }
     }),
+  }
+}
+
+/** Our own accounts are as near as a memory of them. */
+function isCached({ backends }: CacheOptions, backend: string, type: string): boolean {
+  return type !== 'sqlite' && (backends?.includes(backend) ?? true)
+}
+
+function lifetimesOf(cache: CacheOptions): Lifetimes {
+  return {
+    sinceVerification: cache.since_verification,
+    sinceUse: cache.since_use,
+    unreachable: cache.unreachable,
+  }
+}
+
+function daemonPlanOf(daemon: z.output<typeof daemonOptions>, base: string): DaemonPlan {
+  const [, host = '', port] = loopback.exec(daemon.metrics ?? '') ?? []
+  return {
+    path: daemon.path && resolve(base, daemon.path),
+    linePath: daemon.line_path && resolve(base, daemon.line_path),
+    mode: daemon.mode,
+    group: daemon.group,
+    maxConnections: daemon.max_connections,
+    ...(port === undefined ? {} : { metrics: { host: host.replace(/[[\]]/g, ''), port: Number(port) } }),
   }
 }
 

@@ -15,4 +15,9 @@ if [ "$1" = relay ]; then
   fi
   exec "$relay" "$@"
 fi
-GATEHOUSE_EXTAUTH_ANSWERS=3 UV_THREADPOOL_SIZE="${UV_THREADPOOL_SIZE:-8}" exec node "$here/gatehouse-extauth-main.js" "$@" 3>&1 1>&2
+export UV_THREADPOOL_SIZE="${UV_THREADPOOL_SIZE:-8}"
+# A daemon has no pipe, and descriptor 3 may be a socket of systemd's.
+if [ -n "$LISTEN_FDS" ]; then
+  exec node "$here/gatehouse-extauth-main.js" "$@"
+fi
+GATEHOUSE_EXTAUTH_ANSWERS=3 exec node "$here/gatehouse-extauth-main.js" "$@" 3>&1 1>&2

@@ -3,10 +3,12 @@
 import { openAnswers } from './answers.ts'
 import { runExtauth } from './program.ts'
 
-const { env, stdin, stderr, argv } = process
-// Set by the launcher for this process alone, not for those that it starts.
+const { stdin, stderr, argv } = process
+const env = { ...process.env }
+// Set by the launcher and systemd for this process alone, not for those that it starts.
 const named = env['GATEHOUSE_EXTAUTH_ANSWERS']
-delete env['GATEHOUSE_EXTAUTH_ANSWERS']
+for (const name of ['GATEHOUSE_EXTAUTH_ANSWERS', 'LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES'])
+  delete process.env[name]
 
 let answers: ReturnType<typeof openAnswers> | undefined
 process.exitCode = await runExtauth({
@@ -28,5 +30,7 @@ process.exitCode = await runExtauth({
   },
   exit: (status) => process.exit(status),
   threads: Number(env['UV_THREADPOOL_SIZE']) || 4,
+  env,
+  pid: process.pid,
   uid: process.getuid?.(),
 })

@@ -27,6 +27,8 @@ export interface ExtauthContext {
   exit(status: number): void
   /** How many threads libuv has. */
   readonly threads: number
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly pid: number
   /** Undefined where there are no user ids. */
   readonly uid: number | undefined
 }
@@ -92,11 +94,16 @@ async function serve(context: ExtauthContext, flags: Flags, program: Command): P
     log,
     statistics,
   })
+  const { metricsFile } = keeper.plan ?? {}
+  const metrics =
+    metricsFile === undefined
+      ? undefined
+      : (await import('./metrics.ts')).writeMetrics(metricsFile, statistics, context.pid, log)
   handleSignals(context, { stop: () => serving.stop(), keeper, statistics, log })
   log.info({ host_kind: flags.hostKind ?? plan?.hostKind ?? 'ejabberd' }, 'answering')
   const end = await serving.run()
   log.info({ end }, 'ending')
-  await within(closeTimeout, keeper.close())
+  await within(closeTimeout, Promise.all([keeper.close(), metrics?.close()]))
   const status = statusOf(end)
   context.exit(status)
   return status
@@ -137,7 +144,7 @@ function statusOf(end: End): number {
   return end === 'done' ? 0 : 1
 }
 
-async function within(ms: number, work: Promise<void>): Promise<void> {
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
   await Promise.race([work, new Promise((resolve) => setTimeout(resolve, ms))])
 }
 

@@ -47,7 +47,15 @@ static void drop(void) {
   daemon_fd = -1;
 }
 
+/* A daemon that was started anew has left a connection that is good for nothing, and a change can be tried only once. */
+static int is_alive(void) {
+  unsigned char byte;
+  ssize_t n = recv(daemon_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return n < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
 static int reach(void) {
+  if (daemon_fd >= 0 && !is_alive()) drop();
   if (daemon_fd >= 0) return 1;
   daemon_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (daemon_fd < 0) return 0;
@@ -92,7 +100,6 @@ static int wait_for(short events, long until) {
 
 /* Asks the daemon once: YES, NO, FAILURE; or -1 when the connection was of no use and another may be. */
 static int ask(size_t size, long until) {
-  if (!reach()) return -1;
   for (size_t sent = 0; sent < size;) {
     ssize_t n = send(daemon_fd, input + sent, size - sent, MSG_NOSIGNAL);
     if (n > 0) sent += (size_t)n;
@@ -117,7 +124,7 @@ static int decide(size_t size) {
   long until = now() + deadline_ms;
   int may_repeat = is_question();
   for (;;) {
-    int connected = daemon_fd >= 0 || reach();
+    int connected = reach();
     int result = connected ? ask(size, until) : -1;
     if (result >= 0) return result;
     if (connected && !may_repeat) return FAILURE;

@@ -119,6 +119,15 @@ describe('the relay', () => {
     expect(program.child.exitCode).toBeNull()
   })
 
+  it('makes a change with the daemon that is there now, when the one before it has ended', async () => {
+    await startDaemon(byName)
+    const program = start('--failure-reply', 'error-frame')
+    expect(await program.ask('setpass:alice:x:p')).toBe('yes')
+    await stopDaemon()
+    await startDaemon(byName)
+    expect(await program.ask('setpass:alice:x:p')).toBe('yes')
+  })
+
   it('waits for a daemon that is being started', async () => {
     const program = start()
     const asked = program.ask('auth:alice:x:p')
