@@ -33,4 +33,5 @@ process.exitCode = await runExtauth({
   env,
   pid: process.pid,
   uid: process.getuid?.(),
+  node: process.execPath,
 })

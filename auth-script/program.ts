@@ -31,6 +31,8 @@ export interface ExtauthContext {
   readonly pid: number
   /** Undefined where there are no user ids. */
   readonly uid: number | undefined
+  /** The program that runs this. */
+  readonly node: string
 }
 
 /** How long backends may take to end, in milliseconds. */

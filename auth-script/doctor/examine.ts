@@ -1,0 +1,213 @@
+/** One look at everything between an XMPP server and its accounts, section by section. */
+import { existsSync } from 'node:fs'
+import { availableParallelism, totalmem } from 'node:os'
+import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { verifyNobody } from '../../server-core/accounts/password.ts'
+import { silentLogger } from '../../server-core/log.ts'
+import {
+  type Finding,
+  formatSection,
+  isAnythingWrong,
+  ok,
+  type Section,
+  summary,
+  warning,
+  wrong,
+} from '../findings.ts'
+import { healthOf } from '../health.ts'
+import { type HostKind, hostKinds } from '../host-kind.ts'
+import { loadPlan } from '../load-plan.ts'
+import { type Flags, UsageError } from '../options.ts'
+import { Deployment, type Plan } from '../plan.ts'
+import type { ExtauthContext } from '../program.ts'
+import { judgeAppArmor } from './apparmor.ts'
+import { readEjabberd } from './ejabberd.ts'
+import { readGatehouse } from './gatehouse.ts'
+import { judgeAccess, judgeNames } from './judge-accounts.ts'
+import { judgeServer } from './judge-server.ts'
+import { readMongooseim } from './mongooseim.ts'
+import { findPerson, type Person } from './person.ts'
+import { advisedSize, judgePools, type Machine } from './pool.ts'
+import { judgeNode, judgeProgramLine, shellWords } from './program-line.ts'
+import type { ServerSettings } from './server-settings.ts'
+
+export interface DoctorFlags extends Flags {
+  readonly ejabberd?: string
+  readonly mongooseim?: string
+  readonly server?: string
+  readonly user?: string
+}
+
+/** Where packages put it. */
+const usualFiles = [
+  '/etc/ejabberd/ejabberd.yml',
+  '/opt/ejabberd/conf/ejabberd.yml',
+  '/usr/local/etc/ejabberd/ejabberd.yml',
+]
+const usualToml = ['/etc/mongooseim/mongooseim.toml']
+
+/** What systemd gives to services. */
+const servicePath = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
+
+/** Exit status: 0 nothing is wrong, 1 something is. */
+export async function examine(context: ExtauthContext, flags: DoctorFlags): Promise<number> {
+  const server = await readServer(flags)
+  const person = personOf(flags, server, context)
+  const folder = dirname(fileURLToPath(import.meta.url))
+  const machine: Machine = { cpus: availableParallelism(), memory: Math.round(totalmem() / 1_048_576) }
+  const sections: Section[] = []
+  const out = context.openAnswers()
+  const show = (section: Section): void => {
+    if (section.findings.length === 0) return
+    sections.push(section)
+    out.write(formatSection(section))
+  }
+
+  show(judgeServer(server))
+  const line = server.hosts.find(
+    ({ methods, program }) => methods.value.includes('external') && program,
+  )?.program
+  const judged = line && judgeProgramLine(line, person, folder)
+  const launcher = shellWords(line?.value ?? '')?.[0] ?? `${folder}/gatehouse-extauth`
+  show({
+    title: 'program',
+    findings: [
+      ...(judged?.findings ?? [wrong(`${server.words.program} is not written`, 'add the lines below')]),
+      ...(await judgeNode(line?.value, servicePath, person, context.node)),
+      ...(server.name === 'ejabberd' ? judgeAppArmor(launcher) : []),
+    ],
+  })
+
+  // What is said here about the accounts counts, else what the server's line says.
+  const said = isSourceSaid(flags) ? flags : judged?.flags
+  const plan = said && (await planOf(said, show))
+  if (plan !== undefined) {
+    const deployment = new Deployment(plan, silentLogger())
+    try {
+      show({ title: 'answers', findings: judgeReply(plan, server) })
+      for (const section of await healthOf(plan, context.uid)) show(section)
+      const names = await judgeNames(
+        plan,
+        server.hosts.map(({ host }) => host),
+      ).catch(() => [])
+      show({ title: 'accounts', findings: [...judgeAccess(plan, person), ...names] })
+    } finally {
+      await deployment.close()
+    }
+  }
+  show(judgePools(server, machine, plan && (await msPerPassword(plan)), judged?.isRelay ?? false))
+
+  const isFine = !isAnythingWrong(sections)
+  const isSourceKnown = said !== undefined || judged?.isRelay === true
+  if (!isFine || !isSourceKnown) {
+    const command = commandFor(`${folder}/gatehouse-extauth`, flags, server)
+    const many = server.hosts.length > 1
+    out.write(
+      `\nto paste into ${server.file}:\n\n${server.words.paste(command, advisedSize(machine), many)}\n\n`,
+    )
+  }
+  out.write(`${summary(sections)}\n`)
+  return isFine ? 0 : 1
+}
+
+async function readServer(flags: DoctorFlags): Promise<ServerSettings> {
+  const named = [flags.ejabberd, flags.mongooseim, flags.server].filter((file) => file !== undefined)
+  if (named.length > 1) throw new UsageError('--ejabberd, --mongooseim and --server exclude each other')
+  if (flags.server !== undefined) return readGatehouse(flags.server)
+  const ejabberd =
+    flags.ejabberd ?? (named.length === 0 ? usualFiles.find((file) => existsSync(file)) : undefined)
+  const toml =
+    flags.mongooseim ?? (named.length === 0 ? usualToml.find((file) => existsSync(file)) : undefined)
+  const file = ejabberd ?? toml
+  if (file === undefined) {
+    throw new UsageError(
+      'there is no server where packages put it: give --ejabberd, --mongooseim or --server FILE',
+    )
+  }
+  try {
+    return ejabberd === undefined ? readMongooseim(file) : readEjabberd(file)
+  } catch (error) {
+    throw new UsageError(`${file} cannot be read: ${(error as Error).message}`)
+  }
+}
+
+function personOf(flags: DoctorFlags, server: ServerSettings, { uid }: ExtauthContext): Person {
+  const found = findPerson(flags.user ?? server.user)
+  if (found !== undefined) return found
+  if (flags.user !== undefined) throw new UsageError(`there is no user ${flags.user}`)
+  return findPerson(String(uid)) ?? { name: 'you', uid: uid ?? 0, gids: [] }
+}
+
+function isSourceSaid({ config, gatehouse, sqlite, ldap }: Flags): boolean {
+  return [config, gatehouse, sqlite, ldap].some((one) => one !== undefined)
+}
+
+async function planOf(flags: Flags, show: (section: Section) => void): Promise<Plan | undefined> {
+  try {
+    return await loadPlan(flags, silentLogger())
+  } catch (error) {
+    const remedy = 'gatehouse-extauth check says the same; until then every login is refused'
+    show({ title: 'configuration', findings: [wrong((error as Error).message, remedy)] })
+    return undefined
+  }
+}
+
+/** What the server makes of an outage. */
+function judgeReply(plan: Plan, server: ServerSettings): Finding[] {
+  const name = plan.hostKind ?? 'ejabberd'
+  const kind: HostKind = hostKinds[name]
+  const reply = plan.failureReply ?? kind.failureReply
+  const needed: HostKind = hostKinds[server.kind]
+  if (reply === 'error-frame' && !needed.takesErrorFrames) {
+    return [
+      wrong(
+        `${server.name} stops asking for ever after an error frame`,
+        `--host-kind ${server.kind}, and no --failure-reply`,
+      ),
+    ]
+  }
+  if (reply === 'deny' && server.kind === 'ejabberd') {
+    return [
+      warning(
+        'an outage is told to users as a wrong password, and refused password changes as made',
+        'add --failure-reply error-frame (ejabberd 18.06 and newer)',
+      ),
+    ]
+  }
+  if (reply === 'deny' && server.kind === 'gatehouse') {
+    return [warning('an outage is told to users as a wrong password', 'add --host-kind gatehouse')]
+  }
+  return [
+    ok(reply === 'deny' ? 'an outage is answered with no' : 'an outage is told apart from a wrong password'),
+  ]
+}
+
+/** What one password costs here; undefined when another system judges it, or nobody knows how it is kept. */
+async function msPerPassword(plan: Plan): Promise<number | undefined> {
+  if (!plan.backends.some(({ type }) => type === 'sqlite')) return undefined
+  const password = Buffer.from('how long does this take')
+  const signal = AbortSignal.timeout(10_000)
+  const begun = performance.now()
+  await verifyNobody('bcrypt', password, signal)
+  return performance.now() - begun
+}
+
+function commandFor(launcher: string, flags: DoctorFlags, server: ServerSettings): string {
+  const source =
+    flags.config !== undefined
+      ? `--config ${flags.config}`
+      : flags.gatehouse !== undefined
+        ? `--gatehouse ${flags.gatehouse}`
+        : flags.ldap !== undefined
+          ? `--ldap ${flags.ldap.join(' --ldap ')} --ldap-base ${flags.ldapBase ?? 'dc=example,dc=org'}`
+          : `--sqlite ${flags.sqlite ?? '/var/lib/ejabberd/accounts.sqlite'}`
+  const kinds = {
+    ejabberd: '--failure-reply error-frame',
+    'ejabberd-old': '--host-kind ejabberd-old',
+    gatehouse: '--host-kind gatehouse',
+    mongooseim: '--host-kind mongooseim',
+    'prosody-line': '--host-kind prosody-line',
+  } as const
+  return `${launcher} ${source} ${kinds[server.kind]}`
+}

@@ -1,0 +1,109 @@
+/** Whether the server's user may use what the backends work on, and whether stored names can ever be asked for. */
+import { statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import type { AuthBackend } from '../../server-core/auth/backend.ts'
+import { prepareHost, prepareUser } from '../../server-core/xmpp/jid.ts'
+import { type Finding, ok, warning, wrong } from '../findings.ts'
+import type { Plan, PlannedBackend } from '../plan.ts'
+import { SqliteBackend } from '../sqlite.ts'
+import { obstacle, type Person } from './person.ts'
+
+/** Names that are looked at, of each backend; and that are shown. */
+const maxNames = 200_000
+const shown = 5
+
+export function judgeAccess(plan: Plan, person: Person): Finding[] {
+  return plan.backends.flatMap((planned) => planned.paths.flatMap((path) => judgePath(planned, path, person)))
+}
+
+function judgePath({ type, backend }: PlannedBackend, path: string, person: Person): Finding[] {
+  const isOurs = type === 'sqlite'
+  const stat = statSync(path, { throwIfNoEntry: false })
+  if (isOurs || type === 'sqlite-table') {
+    const folder = dirname(path)
+    // SQLite makes files beside the database (-wal, -shm, -journal).
+    const folderUses = isOurs ? (['read', 'write'] as const) : (['read'] as const)
+    const blocked = obstacle(person, folder, ...folderUses)
+    if (blocked !== undefined) return [wrong(blocked, `chown ${person.name} ${folder}`)]
+    if (stat === undefined && isOurs) return [ok(`${path} is made by the first request of ${person.name}`)]
+  }
+  const uses =
+    isOurs || (type === 'sqlite-table' && changes(backend))
+      ? (['read', 'write'] as const)
+      : (['read'] as const)
+  const blocked = obstacle(person, path, ...uses)
+  if (blocked !== undefined)
+    return [
+      wrong(blocked, stat === undefined ? 'make it, or name another one' : `chown ${person.name} ${path}`),
+    ]
+  const findings = [ok(`${person.name} may use ${path}`)]
+  const isSecret = isOurs || /password|token|secret/.test(path)
+  if (isSecret && stat !== undefined && (stat.mode & 0o007) !== 0) {
+    findings.push(warning(`every user of this machine may read ${path}`, `chmod o= ${path}`))
+  }
+  const strange = ['-wal', '-shm'].filter((end) => {
+    const beside = isOurs && statSync(path + end, { throwIfNoEntry: false })
+    return beside && obstacle(person, path + end, 'read', 'write') !== undefined
+  })
+  for (const end of strange) {
+    findings.push(
+      wrong(
+        `${person.name} may not write ${path}${end}, so the database is closed to it`,
+        `chown ${person.name} ${path}${end}`,
+      ),
+    )
+  }
+  return findings
+}
+
+function changes(backend: AuthBackend): boolean {
+  return backend.setPassword !== undefined || backend.register !== undefined || backend.remove !== undefined
+}
+
+/** A server asks for prepared names only, so others are accounts that nobody can log in to. */
+export async function judgeNames(plan: Plan, hosts: readonly string[]): Promise<Finding[]> {
+  const findings: Finding[] = []
+  for (const { name, backend } of plan.backends) {
+    const own = backend instanceof SqliteBackend ? await backend.accounts.hosts() : hosts
+    for (const host of own) {
+      if (prepareHost(host) !== host) {
+        findings.push(
+          warning(
+            `${name}: the host '${host}' is not prepared, so no server asks for it`,
+            asPrepared(prepareHost(host)),
+          ),
+        )
+      }
+      findings.push(...(await namesOf(name, backend, host)))
+    }
+  }
+  return findings
+}
+
+async function namesOf(name: string, backend: AuthBackend, host: string): Promise<Finding[]> {
+  const wrongNames: string[] = []
+  let count = 0
+  for await (const user of backend.list?.(host) ?? []) {
+    if (++count > maxNames) break
+    if (prepareUser(user) !== user) wrongNames.push(user)
+  }
+  if (wrongNames.length === 0)
+    return count === 0 ? [] : [ok(`${name}: ${count} names at ${host}, all as servers ask for them`)]
+  const some = wrongNames.slice(0, shown).map((user) => `'${user}'${toPrepared(user)}`)
+  const more = wrongNames.length > shown ? `, and ${wrongNames.length - shown} more` : ''
+  return [
+    warning(
+      `${name}: names at ${host} that no server ever asks for: ${some.join(', ')}${more}`,
+      'servers ask for prepared names (small letters, normalised): rename these, or let the query compare with lower()',
+    ),
+  ]
+}
+
+function toPrepared(user: string): string {
+  const prepared = prepareUser(user)
+  return prepared ? ` (asked for as '${prepared}')` : ' (no name of XMPP)'
+}
+
+function asPrepared(name: string | undefined): string {
+  return name === undefined ? 'it is no host name' : `rename it to '${name}'`
+}
