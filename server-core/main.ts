@@ -8,6 +8,7 @@ process.exitCode = await runServer({
   program: argv[1] ?? 'gatehouse',
   cwd: process.cwd(),
   pid: process.pid,
+  memoryUsage: () => process.memoryUsage(),
   environment: env,
   stdout,
   stderr,

@@ -15,6 +15,7 @@ export interface ProgramContext {
   readonly program: string
   readonly cwd: string
   readonly pid: number
+  memoryUsage(): NodeJS.MemoryUsage
   readonly environment: Readonly<Record<string, string | undefined>>
   readonly stdout: NodeJS.WriteStream
   readonly stderr: NodeJS.WriteStream
@@ -137,6 +138,7 @@ class Life {
         config,
         version,
         pid: this.#context.pid,
+        memoryUsage: () => this.#context.memoryUsage(),
         log,
         logDestination: 'standard error',
         load: (file) => load(file),

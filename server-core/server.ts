@@ -25,6 +25,7 @@ import { Turns } from './extend/turns.ts'
 import { Hosts, modulesOf, optionsOf } from './hosts.ts'
 import { Listeners } from './listeners.ts'
 import { type Logger, logFileOf, reopenLog } from './log.ts'
+import { memoryHolders } from './memory-holders.ts'
 import { modules } from './modules/index.ts'
 import { AddressLimits } from './net/address-limits.ts'
 import type { Connection, ConnectionLimits } from './net/connection.ts'
@@ -40,6 +41,7 @@ export interface ServerOptions {
   readonly config: Config
   readonly version: string
   readonly pid: number
+  memoryUsage(): NodeJS.MemoryUsage
   readonly log: Logger
   /** Where the log goes, for people. */
   readonly logDestination: string
@@ -152,6 +154,8 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
     removeAccount: (user, host) => removeAccount(user, host),
     modules: adminModules(managed, hosts, () => config),
     reload: (wanted) => turns.take('reload', () => reloadConfig(wanted)),
+    memory: () =>
+      memoryHolders({ usage: options.memoryUsage(), sessions, connected, hosts, modules: managed, storage }),
     async reopenLog() {
       const isFile = reopenLog(log)
       await hooks.run('reopen_log_hook', '', {})

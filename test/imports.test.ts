@@ -18,6 +18,7 @@ const server = [
   'server-core/admin-modules.ts',
   'server-core/hosts.ts',
   'server-core/listeners.ts',
+  'server-core/memory-holders.ts',
   'server-core/reload.ts',
   'server-core/server.ts',
   'server-core/program.ts',

@@ -25,6 +25,18 @@ export interface Storage {
   readonly blocklists: BlocklistStore
   /** Deletes everything of every kind that is kept for one account, at once. False if there was no account. */
   removeAccount(user: string, host: string, signal?: AbortSignal): Promise<boolean>
+  /**
+   * Copies everything, as it is at one moment, into a file of this machine, the owner's alone. The copy has been checked when
+   * it resolves; otherwise nothing is there, or what was there before.
+   */
+  backup(file: string): Promise<void>
+  /**
+   * Replaces everything by what such a file holds, at once. It is checked before; when it is not sound, or of a newer program,
+   * nothing is changed. What others have read before is out of date afterwards.
+   */
+  restore(file: string): Promise<void>
+  /** How many changes wait now to be carried out. */
+  readonly waiting: number
   close(): Promise<void>
 }
 
@@ -167,6 +179,12 @@ export interface OfflineStore {
   list(user: string, host: string): Promise<readonly OfflineMessage[]>
   delete(user: string, host: string, seqs: readonly number[]): Promise<void>
   count(user: string, host: string): Promise<number>
+  /** How many of a host's messages (of all hosts without one) came before that moment, in Unix milliseconds. */
+  countBefore(host: string | undefined, received: number): Promise<number>
+  /** Deletes them, some at a time; gives how many there were. */
+  deleteBefore(host: string | undefined, received: number): Promise<number>
+  /** Deletes what has expired, of one host or of all; gives how many there were. */
+  deleteExpired(host: string | undefined): Promise<number>
 }
 
 /** When an account was last seen (XEP-0012). */

@@ -153,6 +153,7 @@ describe('every example', () => {
         await server.ctl(['set_vcard', 'alice', 'localhost', 'NICKNAME', 'Al'])
         await server.ctl(['set_vcard2', 'alice', 'localhost', 'N', 'FAMILY', 'Liddell'])
       }
+      if (name === 'restore') await server.ctl(['backup', 'backup.sqlite'])
       if (name === 'unban_account') await server.ctl(['ban_account', 'alice', 'localhost', 'x'])
       const command = named(name)
       const { reply, rows } = await run(command, command.example)

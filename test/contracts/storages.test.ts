@@ -321,6 +321,33 @@ describe.each(storageNames)('%s', (name) => {
     })
   })
 
+  describe('offline messages of many', () => {
+    const limits = { messages: 5_000, bytes: 1e9 }
+    const store = (user: string, of: string, received: number, expires?: number) =>
+      storage.offline.store(user, of, '<m/>', received, expires, limits)
+
+    test('are counted and deleted by age, of one host or of all', async () => {
+      await Promise.all(Array.from({ length: 1_500 }, (_, n) => store('ann', host, n)))
+      await store('bob', 'b.example', 10)
+      expect(await storage.offline.countBefore(host, 1_200)).toBe(1_200)
+      expect(await storage.offline.countBefore(undefined, 1_200)).toBe(1_201)
+      expect(await storage.offline.deleteBefore(host, 1_200)).toBe(1_200)
+      expect(await storage.offline.count('ann', host)).toBe(300)
+      expect(await storage.offline.deleteBefore(undefined, 20)).toBe(1)
+      expect(await storage.offline.count('bob', 'b.example')).toBe(0)
+    })
+
+    test('go when they have expired', async () => {
+      await store('ann', host, 1, Date.now() - 1)
+      await store('ann', 'b.example', 1, Date.now() - 1)
+      await store('ann', host, 1, Date.now() + 60_000)
+      await store('ann', host, 1)
+      expect(await storage.offline.deleteExpired(host)).toBe(1)
+      expect(await storage.offline.deleteExpired(undefined)).toBe(1)
+      expect(await storage.offline.count('ann', host)).toBe(2)
+    })
+  })
+
   test('removing an account removes everything of it, and nothing of others', async () => {
     for (const user of ['ann', 'bob']) {
       await storage.accounts.create(user, host, [key('one')])

@@ -45,6 +45,7 @@ export function bareServer(more: Partial<AdminServer> = {}): AdminServer {
       return absent()
     },
     reload: absent,
+    memory: absent,
     reopenLog: absent,
     restart: () => undefined,
     stop: () => undefined,

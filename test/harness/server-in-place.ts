@@ -43,6 +43,7 @@ export async function serverInPlace(
     config: loaded.config,
     version: '0.0.0',
     pid: 1,
+    memoryUsage: () => process.memoryUsage(),
     log,
     logDestination: 'nowhere',
     load,

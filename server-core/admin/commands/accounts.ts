@@ -180,6 +180,20 @@ export function accountCommands(server: AdminServer): readonly CommandSpec[] {
       },
     }),
     defineCommand({
+      name: 'count_banned',
+      doc: 'Get the number of banned accounts of a host',
+      category,
+      tags,
+      args: { host: host('host of the accounts') },
+      result: { kind: 'integer', name: 'count' },
+      example: 'count_banned localhost',
+      async run(args) {
+        let count = 0
+        for await (const _ of banned(server, args.host)) count++
+        return count
+      },
+    }),
+    defineCommand({
       name: 'list_banned',
       doc: 'List the banned accounts of a host',
       category,

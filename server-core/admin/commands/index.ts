@@ -9,6 +9,7 @@ import { configurationCommands } from './configuration.ts'
 import { coreCommands } from './core.ts'
 import { gdprCommands } from './gdpr.ts'
 import { lastCommands } from './last.ts'
+import { maintenanceCommands } from './maintenance.ts'
 import { moduleCommands } from './modules.ts'
 import { nodeCommands } from './node.ts'
 import { oldUserCommands } from './old-users.ts'
@@ -26,6 +27,7 @@ export type CommandFamily = (server: AdminServer) => readonly CommandSpec[]
 export const coreFamilies: readonly CommandFamily[] = [
   configurationCommands,
   coreCommands,
+  maintenanceCommands,
   moduleCommands,
   registrationCommands,
 ]

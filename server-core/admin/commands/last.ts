@@ -45,6 +45,20 @@ export function lastCommands(server: AdminServer): readonly CommandSpec[] {
       },
     }),
     defineCommand({
+      name: 'get_offline_count',
+      doc: 'Get the number of messages that wait for a user',
+      category,
+      tags: ['offline'],
+      args: { user: user(), host: host() },
+      result: { kind: 'integer', name: 'value' },
+      example: 'get_offline_count alice localhost',
+      async run(args, caller) {
+        const account = await existingAccount(server, args.user, args.host, caller.signal)
+        if (!account) throw new CommandError(doesNotExist(args.user, args.host).text)
+        return server.storage.offline.count(account.user, account.host)
+      },
+    }),
+    defineCommand({
       name: 'set_last',
       doc: 'Set when an account was last seen',
       category,

@@ -12,6 +12,34 @@ const fileDoc = 'Erlang list of {User, Server, Group, Nick}, or JSON, or CSV use
 export function rosterPushCommands(server: AdminServer): readonly CommandSpec[] {
   const category = 'roster'
   const tags = ['roster']
+  const allToAll = (name: string) =>
+    defineCommand({
+      name,
+      doc: 'Add all the users of a host to the rosters of all of them, in a group',
+      category,
+      tags,
+      args: { host: host('host of the accounts'), group: word('name of the group') },
+      result: { kind: 'rescode' },
+      example: `${name} localhost Everybody`,
+      async run(args, caller) {
+        const prepared = prepareHost(args.host)
+        const auth = prepared === undefined ? undefined : server.authenticator(prepared)
+        if (prepared === undefined || !auth) {
+          throw new CommandError(`${args.host} is not a host of this server`)
+        }
+        const contacts: PushedContact[] = []
+        for await (const name of auth.list()) {
+          contacts.push({ jid: makeJid(name, prepared), group: args.group, nick: name })
+        }
+        await push(
+          server,
+          contacts.map(({ jid }) => jid),
+          contacts,
+          caller,
+        )
+        return undefined
+      },
+    })
   return [
     defineCommand({
       name: 'push_roster',
@@ -44,33 +72,9 @@ export function rosterPushCommands(server: AdminServer): readonly CommandSpec[] 
         return undefined
       },
     }),
-    defineCommand({
-      name: 'push_roster_alltoall',
-      doc: 'Add all the users of a host to the rosters of all of them, in a group',
-      category,
-      tags,
-      args: { host: host('host of the accounts'), group: word('name of the group') },
-      result: { kind: 'rescode' },
-      example: 'push_roster_alltoall localhost Everybody',
-      async run(args, caller) {
-        const prepared = prepareHost(args.host)
-        const auth = prepared === undefined ? undefined : server.authenticator(prepared)
-        if (prepared === undefined || !auth) {
-          throw new CommandError(`${args.host} is not a host of this server`)
-        }
-        const contacts: PushedContact[] = []
-        for await (const name of auth.list()) {
-          contacts.push({ jid: makeJid(name, prepared), group: args.group, nick: name })
-        }
-        await push(
-          server,
-          contacts.map(({ jid }) => jid),
-          contacts,
-          caller,
-        )
-        return undefined
-      },
-    }),
+    allToAll('push_roster_alltoall'),
+    // ejabberd's name for it
+    allToAll('push_alltoall'),
   ]
 }
 

@@ -6,7 +6,7 @@ import { parseJid, prepareHost, prepareUser } from '../../xmpp/jid.ts'
 import type { AdminServer } from '../admin-server.ts'
 import type { Row } from '../control-protocol.ts'
 import { byTexts } from '../order.ts'
-import { existingAccount } from './account.ts'
+import { doesNotExist, existingAccount } from './account.ts'
 import { host, user, word } from './arguments.ts'
 import { processRosterItems } from './roster-process.ts'
 import { rosterPushCommands } from './roster-push.ts'
@@ -100,6 +100,20 @@ export function rosterCommands(server: AdminServer): readonly CommandSpec[] {
         const item = account && (await server.storage.rosters.get(account.user, account.host, contact.text))
         if (!item) return { ok: false, text: `There is no item ${contact.text} in the roster of ${owner}` }
         return { ok: true, text: `The item ${contact.text} would be removed from roster of ${owner}` }
+      },
+    }),
+    defineCommand({
+      name: 'get_roster_count',
+      doc: 'Get the number of items of the roster of a local user',
+      category,
+      tags,
+      args: { user: user(), host: host() },
+      result: { kind: 'integer', name: 'value' },
+      example: 'get_roster_count alice localhost',
+      async run(args, caller) {
+        const account = await existingAccount(server, args.user, args.host, caller.signal)
+        if (!account) throw new CommandError(doesNotExist(args.user, args.host).text)
+        return server.storage.rosters.count(account.user, account.host)
       },
     }),
     defineCommand({

@@ -6,7 +6,7 @@ import { prepareHost } from '../../xmpp/jid.ts'
 import type { AdminServer } from '../admin-server.ts'
 import type { Column, Row } from '../control-protocol.ts'
 import { byTexts } from '../order.ts'
-import { kickReason, sessionOf, sessionsOf } from './account.ts'
+import { doesNotExist, existingAccount, kickReason, sessionOf, sessionsOf } from './account.ts'
 import { host, integer, resource, user, word } from './arguments.ts'
 
 const sessionColumns: readonly Column[] = [
@@ -90,6 +90,47 @@ export function sessionCommands(server: AdminServer): readonly CommandSpec[] {
       result: { kind: 'list', columns: sessionColumns },
       example: 'connected_users_vhost localhost',
       run: (args) => inOrder(ofHost(server, args.host)).map(sessionRow),
+    }),
+    defineCommand({
+      name: 'get_presence',
+      doc: 'Get the presence of the resource of a user that others would reach',
+      category,
+      tags,
+      args: { user: user(), host: host() },
+      result: {
+        kind: 'tuple',
+        columns: [
+          { name: 'jid', type: 'string' },
+          { name: 'show', type: 'string' },
+          { name: 'status', type: 'string' },
+        ],
+      },
+      example: 'get_presence alice localhost',
+      async run(args, caller) {
+        const account = await existingAccount(server, args.user, args.host, caller.signal)
+        if (!account) throw new CommandError(doesNotExist(args.user, args.host).text)
+        const [best] = sessionsOf(server, account.user, account.host)
+          .filter((session) => session.presence !== undefined)
+          .sort((a, b) => (b.priority ?? 0) - (a.priority ?? 0))
+        if (!best?.presence) return [[`${account.user}@${account.host}`, 'unavailable', '']]
+        return [[best.jid.text, statusOf(best), getSubtagCdata(best.presence, 'status')]]
+      },
+    }),
+    defineCommand({
+      name: 'kick_users',
+      doc: 'End all sessions of a host, and say how many there were',
+      category,
+      tags,
+      args: { host: host('host of the sessions') },
+      result: { kind: 'integer', name: 'num_sessions' },
+      example: 'kick_users localhost',
+      destroys: 'bulk',
+      run(args) {
+        const sessions = [...ofHost(server, args.host)]
+        for (const session of sessions) session.tell({ type: 'kicked', reason: kickReason('') })
+        return sessions.length
+      },
+      preview: (args) => [...ofHost(server, args.host)].length,
     }),
     defineCommand({
       name: 'kick_session',

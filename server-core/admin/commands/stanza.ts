@@ -1,6 +1,6 @@
 /** Submod `stanza`: stanzas that the administrator sends, in whose name he likes. */
 import { randomBytes } from 'node:crypto'
-import { type CommandResult, type CommandSpec, defineCommand } from '../../extend/command.ts'
+import { CommandError, type CommandResult, type CommandSpec, defineCommand } from '../../extend/command.ts'
 import { type Element, el, withAttributes } from '../../xml/element.ts'
 import { parseElement } from '../../xml/parser.ts'
 import { type Jid, makeJid, parseJid } from '../../xmpp/jid.ts'
@@ -9,10 +9,41 @@ import type { AdminServer } from '../admin-server.ts'
 import { sessionOf } from './account.ts'
 import { host, resource, user, word } from './arguments.ts'
 
+const messageTypes: readonly string[] = ['normal', 'chat', 'headline']
+
 export function stanzaCommands(server: AdminServer): readonly CommandSpec[] {
   const category = 'stanza'
   const tags = ['stanza']
   return [
+    defineCommand({
+      name: 'send_message',
+      doc: 'Send a message of any type to a local or remote bare or full JID',
+      category,
+      tags,
+      args: {
+        type: word('normal, chat, or headline', messageTypes),
+        from: word('address that it comes from; need not exist'),
+        to: word('bare or full address that it goes to'),
+        subject: word('subject of the message; may be empty'),
+        body: word('text of the message; may be empty'),
+      },
+      result: { kind: 'restuple' },
+      example: 'send_message headline admin@localhost alice@localhost Maintenance "Restarting at noon"',
+      run(args) {
+        const { type, from, to, subject, body } = args
+        if (!messageTypes.includes(type)) {
+          throw new CommandError(`Wrong type: ${type}. Choose one of: ${messageTypes.join(', ')}`)
+        }
+        const children = Object.entries({ subject, body }).filter(([, text]) => text !== '')
+        return sendMessage(
+          server,
+          type,
+          from,
+          to,
+          children.map(([name, text]) => el(name, {}, text)),
+        )
+      },
+    }),
     defineCommand({
       name: 'send_message_chat',
       doc: 'Send a chat message to a local or remote bare or full JID',
@@ -46,6 +77,29 @@ export function stanzaCommands(server: AdminServer): readonly CommandSpec[] {
       },
     }),
     defineCommand({
+      name: 'send_stanza',
+      doc: 'Send any stanza from one address to another',
+      category,
+      tags,
+      args: {
+        from: word('address that it comes from; need not exist'),
+        to: word('address that it goes to'),
+        stanza: word('the stanza as XML'),
+      },
+      result: { kind: 'restuple' },
+      example: `send_stanza admin@localhost alice@localhost "<message><body>Hi</body></message>"`,
+      async run(args) {
+        const from = parseJid(args.from)
+        if (!from) return { ok: false, text: 'Sender JID is invalid' }
+        const to = parseJid(args.to)
+        if (!to) return { ok: false, text: 'Receiver JID is invalid' }
+        const element = stanzaFrom(args.stanza)
+        if (!element) return { ok: false, text: 'Stanza is incorrect' }
+        await server.route(new Stanza(from, to, withAttributes(element, { from: from.text, to: to.text })))
+        return { ok: true, text: 'Stanza has been sent' }
+      },
+    }),
+    defineCommand({
       name: 'send_stanza_c2s',
       doc: 'Send a stanza as if it came from a connected client',
       category,
@@ -69,7 +123,7 @@ export function stanzaCommands(server: AdminServer): readonly CommandSpec[] {
 
 async function sendMessage(
   server: AdminServer,
-  type: 'chat' | 'headline',
+  type: string,
   fromText: string,
   toText: string,
   children: readonly Element[],

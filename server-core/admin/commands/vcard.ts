@@ -49,6 +49,19 @@ export function vcardCommands(server: AdminServer): readonly CommandSpec[] {
       }),
     ),
     defineCommand({
+      name: 'set_nickname',
+      doc: 'Set the nickname in the vCard of a user',
+      category,
+      tags,
+      args: { user: user(), host: host(), nickname: word('the nickname') },
+      result: { kind: 'rescode' },
+      example: 'set_nickname alice localhost Al',
+      run(args, caller) {
+        const change = (card: Element) => replaced(card, 'NICKNAME', [args.nickname], textOf)
+        return changed(server, args.user, args.host, ['NICKNAME'], change, caller)
+      },
+    }),
+    defineCommand({
       name: 'set_vcard',
       doc: 'Set content in a vCard field',
       category,

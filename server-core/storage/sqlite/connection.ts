@@ -43,6 +43,11 @@ export class Connection {
     this.#db.exec(sql)
   }
 
+  /** Copies all of it into a file, which may be in use: then it is replaced at once, when all has been written. */
+  async copyTo(file: string, rate: number): Promise<void> {
+    await this.#db.backup(file, { progress: () => rate })
+  }
+
   get inTransaction(): boolean {
     return this.#db.inTransaction
   }

@@ -35,6 +35,8 @@ interface PendingWrite {
 
 /** So many writes share a transaction at most, or the event loop would stand still for too long. */
 const maxBatch = 500
+/** Pages that are copied in one turn of the event loop: some 4 MB. */
+const copyRate = 1_000
 /** How often reads look whether the file was replaced, in milliseconds; writes look every time. */
 const lookEvery = 1000
 
@@ -52,6 +54,8 @@ export class Database {
   #closed: boolean = false
   #waiting: PendingWrite[] = []
   #flushing: Promise<void> | undefined
+  /** Writes wait for it. */
+  #held: Promise<unknown> | undefined
 
   constructor(options: DatabaseOptions) {
     this.#file = options.file
@@ -89,6 +93,40 @@ export class Database {
     })
   }
 
+  get file(): string {
+    return this.#file
+  }
+
+  /** How many writes wait now. */
+  get waiting(): number {
+    return this.#waiting.length
+  }
+
+  /** Everything as it is at one moment, into a file; reads and writes go on meanwhile. */
+  async copyTo(file: string): Promise<void> {
+    const connection = this.#usable(0) ?? (await this.#reopened())
+    try {
+      await connection.copyTo(file, copyRate)
+    } catch (error) {
+      throw unavailable(file, error) ?? error
+    }
+  }
+
+  /** Runs with no write of ours under way; those that are asked for meanwhile wait. */
+  async exclusively<T>(work: () => Promise<T>): Promise<T> {
+    while (this.#held) await this.#held
+    let release: () => void = () => undefined
+    this.#held = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    try {
+      return await work()
+    } finally {
+      this.#held = undefined
+      release()
+    }
+  }
+
   /** Waits for what was asked for, then closes. */
   async close(): Promise<void> {
     this.#closed = true
@@ -118,6 +156,7 @@ export class Database {
   async #flush(): Promise<void> {
     for (let attempt = 0; this.#waiting.length > 0; ) {
       await turnOver()
+      if (this.#held) await this.#held
       const batch = this.#takeBatch()
       if (batch.length === 0) continue
       try {

@@ -2,6 +2,7 @@
 import type { Storage } from '../storage.ts'
 import { SqliteAccounts } from './accounts.ts'
 import { SqliteBlocklists } from './blocklists.ts'
+import { backup, restore } from './copies.ts'
 import { Database, type DatabaseOptions } from './database.ts'
 import { SqliteLast } from './last.ts'
 import { SqliteOffline } from './offline.ts'
@@ -43,6 +44,18 @@ export class SqliteStorage implements Storage {
         db.run(`DELETE FROM ${table} WHERE host = ? AND user = ?`, host, user)
       return existed
     }, signal)
+  }
+
+  async backup(file: string): Promise<void> {
+    await backup(this.#database, file)
+  }
+
+  async restore(file: string): Promise<void> {
+    await restore(this.#database, file)
+  }
+
+  get waiting(): number {
+    return this.#database.waiting
   }
 
   async close(): Promise<void> {

@@ -3,6 +3,9 @@ import type { OfflineMessage, OfflineStore } from '../storage.ts'
 import type { Connection } from './connection.ts'
 import type { Database } from './database.ts'
 
+/** A transaction of this many rows is some milliseconds. */
+const deletedAtOnce = 1_000
+
 export class SqliteOffline implements OfflineStore {
   readonly #database: Database
 
@@ -74,6 +77,40 @@ export class SqliteOffline implements OfflineStore {
       ),
     )
     return row?.n ?? 0
+  }
+
+  async countBefore(host: string | undefined, received: number): Promise<number> {
+    const row = await this.#database.read((db) =>
+      db.get<{ n: number }>(
+        'SELECT count(*) AS n FROM offline_messages WHERE received < @limit AND (@host IS NULL OR host = @host)',
+        { limit: received, host: host ?? null },
+      ),
+    )
+    return row?.n ?? 0
+  }
+
+  deleteBefore(host: string | undefined, received: number): Promise<number> {
+    return this.#deleteWhere('received < @limit', host, received)
+  }
+
+  deleteExpired(host: string | undefined): Promise<number> {
+    return this.#deleteWhere('expires <= @limit', host, Date.now())
+  }
+
+  /** Some at a time, each in a transaction of its own: others want to write as well. */
+  async #deleteWhere(condition: string, host: string | undefined, limit: number): Promise<number> {
+    let sum = 0
+    for (;;) {
+      const deleted = await this.#database.write((db) =>
+        db.run(
+          `DELETE FROM offline_messages WHERE seq IN (SELECT seq FROM offline_messages
+           WHERE ${condition} AND (@host IS NULL OR host = @host) LIMIT ${deletedAtOnce})`,
+          { limit, host: host ?? null },
+        ),
+      )
+      sum += deleted
+      if (deleted < deletedAtOnce) return sum
+    }
   }
 }
 
