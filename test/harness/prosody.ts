@@ -5,17 +5,21 @@ import { until } from './deadline.ts'
 import { findProgram } from './find.ts'
 import { temporaryFolder } from './folder.ts'
 import { accepts, freePorts } from './ports.ts'
-import { run, start } from './process.ts'
+import { type Result, run, start } from './process.ts'
 
 export interface Prosody {
   readonly port: number
   readonly tlsPort: number
   /** Makes an account. */
   register(user: string, password: string): Promise<void>
+  /** A command of prosodyctl, with lines of input. */
+  ctl(args: readonly string[], input?: string): Promise<Result>
+  log(): string
   stop(): Promise<void>
 }
 
-export async function startProsody(host: string): Promise<Prosody> {
+/** `more`: further lines of its configuration, which win. */
+export async function startProsody(host: string, more = ''): Promise<Prosody> {
   const folder = temporaryFolder('prosody')
   const [port, tlsPort] = (await freePorts(2)) as [number, number]
   const { certificate, key } = await makeCertificate(host, folder.file)
@@ -30,6 +34,7 @@ s2s_ports = {}; http_ports = {}; https_ports = {}; modules_disabled = { "s2s" };
 modules_enabled = { "roster", "saslauth", "tls", "disco", "offline", "ping" }
 authentication = "internal_hashed"; network_backend = "epoll"; log = { info = "*console" }
 ssl = { certificate = "${certificate}", key = "${key}" }; c2s_direct_tls_ssl = ssl
+${more}
 VirtualHost "${host}"
 `,
   )
@@ -38,6 +43,8 @@ VirtualHost "${host}"
     await prosody.stop()
     folder.remove()
   }
+  const ctl = (args: readonly string[], input = '') =>
+    run(findProgram('prosodyctl') ?? '', ['--config', config, ...args], { input, cwd: folder.path })
   try {
     await until(
       () => `Prosody to listen; it said:\n${prosody.lines.join('\n')}`,
@@ -51,12 +58,10 @@ VirtualHost "${host}"
     port,
     tlsPort,
     stop,
+    ctl,
+    log: () => prosody.lines.join('\n'),
     async register(user, password) {
-      const made = await run(
-        findProgram('prosodyctl') ?? '',
-        ['--config', config, 'adduser', `${user}@${host}`],
-        { input: `${password}\n${password}\n`, cwd: folder.path },
-      )
+      const made = await ctl(['adduser', `${user}@${host}`], `${password}\n${password}\n`)
       if (made.code !== 0) throw new Error(`prosodyctl: ${made.stdout}${made.stderr}`)
     },
   }
