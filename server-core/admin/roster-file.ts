@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import { CommandError } from '../extend/command.ts'
 import { type Jid, makeJid, prepareHost, prepareUser } from '../xmpp/jid.ts'
+import { rosterTextProblem } from '../xmpp/roster-texts.ts'
 import { csvRecords } from './csv.ts'
 import { wholeText } from './file-from-client.ts'
 
@@ -38,6 +39,8 @@ export async function rosterFile(file: AsyncIterable<string>): Promise<PushedCon
     if (preparedUser === undefined || preparedHost === undefined) {
       throw new CommandError(`entry ${i + 1}: ${user}@${server} is not an address`)
     }
+    const problem = rosterTextProblem(nick, [group])
+    if (problem !== undefined) throw new CommandError(`entry ${i + 1}: ${problem}`)
     return { jid: makeJid(preparedUser, preparedHost), group, nick }
   })
 }

@@ -51,3 +51,19 @@ test.each([
 ])('%s', async (text, message) => {
   await expect(read(text)).rejects.toThrow(message)
 })
+
+test.each([
+  [
+    'a control character',
+    '[{"user":"a","server":"b","nick":"N"},{"user":"c","server":"d","nick":"\\u0001"}]',
+    'entry 2: the name has',
+  ],
+  ['half of a surrogate pair', '[{"user":"a","server":"b","nick":"\\ud800"}]', 'entry 1: the name has'],
+  [
+    'a long group',
+    `[{"user":"a","server":"b","group":"${'g'.repeat(1024)}"}]`,
+    'entry 1: the group is longer than',
+  ],
+])('%s is refused before anything is written', async (_, text, problem) => {
+  await expect(read(text)).rejects.toThrow(problem)
+})

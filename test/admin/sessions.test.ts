@@ -203,3 +203,46 @@ test('unregister ends the sessions of the account', async () => {
   expect(await server.ctl(['unregister', 'carol', 'localhost'])).toMatchObject({ code: 0, stdout: '' })
   expect((await client.streamError()).condition).toBe('not-authorized')
 })
+
+test.each([
+  ['send_message_chat', 'alice@localhost', 'bob@localhost', 'a\u0001b'],
+  ['send_message_chat', 'alice@localhost', 'bob@localhost', 'a\uffffb'],
+  ['add_rosteritem', 'alice', 'localhost', 'eve', 'localhost', 'E\u0001ve', '', 'both'],
+  ['add_rosteritem', 'alice', 'localhost', 'eve', 'localhost', 'Eve', 'F\u0001', 'both'],
+  ['set_presence', 'alice', 'localhost', 'phone', 'available', '', 'a\u0001b', '0'],
+  ['set_vcard', 'alice', 'localhost', 'FN', 'Al\u0001ice'],
+  ['kick_session', 'alice', 'localhost', 'phone', 'a\u0001b'],
+  ['private_get', 'alice', 'localhost', 'a', 'n\u0001'],
+])('what no stanza can hold is wrong usage: %s', async (...words) => {
+  const client = await online('alice', 'phone')
+  const result = await server.ctl(words)
+  expect(result).toMatchObject({ code: 2, stdout: '' })
+  expect(result.stderr).toMatch(/^Error: "Argument '\w+' has a character that no stanza can hold/)
+  await client.settled()
+})
+
+test('add_rosteritem writes nothing that a client could not have written', async () => {
+  const add = (user: string, nick: string, groups: string) =>
+    server.ctl(['add_rosteritem', 'alice', 'localhost', user, 'localhost', nick, groups, 'both'])
+  const long = 'é'.repeat(512)
+  expect(await add('ALICE', 'Me', '')).toMatchObject({
+    code: 1,
+    stderr: 'Error: "An account cannot be a contact of its own"\n',
+  })
+  expect(await add('eve', long, '')).toMatchObject({
+    code: 1,
+    stderr: 'Error: "the name is longer than 1023 bytes"\n',
+  })
+  expect(await add('eve', 'Eve', `a;${long}`)).toMatchObject({
+    code: 1,
+    stderr: 'Error: "the group is longer than 1023 bytes"\n',
+  })
+  expect(await lines('get_roster', 'alice', 'localhost')).toEqual([])
+})
+
+test('private_get asks for a name where it wants one', async () => {
+  expect(await server.ctl(['private_get', 'alice', 'localhost', 'a b', 'ns'])).toMatchObject({
+    code: 1,
+    stderr: `Error: "'a b' is not the name of an element"\n`,
+  })
+})

@@ -1,13 +1,23 @@
 /** The arguments that commands share: their documentation, what completion offers, which of them are secret. */
 import { z } from 'zod'
+import { isXmlText } from '../../xml/serialize.ts'
 import type { ArgumentMeta } from '../command-registry.ts'
 
 function text(description: string, meta: ArgumentMeta = {}) {
   return z.string().meta({ description, ...meta })
 }
 
+/** What may end in a stanza, sooner or later: so nothing that no stanza can hold. */
 export function word(description: string, choices?: readonly string[]) {
-  return text(description, choices ? { choices } : {})
+  return z
+    .string()
+    .refine(isXmlText, 'has a character that no stanza can hold, such as a control character')
+    .meta({ description, ...(choices ? { choices } : {}) })
+}
+
+/** Elements as XML: the command itself says what is wrong with them. */
+export function xml(description: string) {
+  return text(description)
 }
 
 export function user(description = 'name of the account, without the host') {

@@ -1,12 +1,13 @@
 /** Submod `private`: what clients keep for themselves (XEP-0049). */
 import { CommandError, type CommandSpec, defineCommand } from '../../extend/command.ts'
 import { el } from '../../xml/element.ts'
+import { isQualifiedName } from '../../xml/names.ts'
 import { parseElement } from '../../xml/parser.ts'
 import { elementToString } from '../../xml/serialize.ts'
 import { StanzaError } from '../../xmpp/errors.ts'
 import type { AdminServer } from '../admin-server.ts'
 import { doesNotExist, existingAccount } from './account.ts'
-import { host, user, word } from './arguments.ts'
+import { host, user, word, xml } from './arguments.ts'
 
 export function privateCommands(server: AdminServer): readonly CommandSpec[] {
   const category = 'private'
@@ -27,8 +28,10 @@ export function privateCommands(server: AdminServer): readonly CommandSpec[] {
         if (!store) throw new CommandError(notLoaded(account.host))
         const kept = await store.get(account.user, args.ns)
         if (kept !== undefined) return kept
-        const empty = elementToString(el(args.element, { xmlns: args.ns }))
-        if (parseElement(empty).element === undefined) {
+        const empty = isQualifiedName(args.element)
+          ? elementToString(el(args.element, { xmlns: args.ns }))
+          : undefined
+        if (empty === undefined || parseElement(empty).element === undefined) {
           throw new CommandError(`'${args.element}' is not the name of an element`)
         }
         return empty
@@ -39,7 +42,7 @@ export function privateCommands(server: AdminServer): readonly CommandSpec[] {
       doc: "Set an element of a user's private storage",
       category,
       tags,
-      args: { user: user(), host: host(), element: word('the element as XML, with its namespace') },
+      args: { user: user(), host: host(), element: xml('the element as XML, with its namespace') },
       result: { kind: 'restuple' },
       example: `private_set alice localhost "<storage xmlns='storage:bookmarks'/>"`,
       async run(args, caller) {

@@ -1,6 +1,7 @@
 /** push_roster and its two sisters: contacts from a file, or everybody with everybody, both ways subscribed. */
 import { type Caller, CommandError, type CommandSpec, defineCommand } from '../../extend/command.ts'
 import { makeJid, prepareHost } from '../../xmpp/jid.ts'
+import { rosterTextProblem } from '../../xmpp/roster-texts.ts'
 import type { AdminServer } from '../admin-server.ts'
 import { type PushedContact, rosterFile } from '../roster-file.ts'
 import { doesNotExist, existingAccount } from './account.ts'
@@ -27,6 +28,8 @@ export function rosterPushCommands(server: AdminServer): readonly CommandSpec[] 
         if (prepared === undefined || !auth) {
           throw new CommandError(`${args.host} is not a host of this server`)
         }
+        const problem = rosterTextProblem('', [args.group])
+        if (problem !== undefined) throw new CommandError(problem)
         const contacts: PushedContact[] = []
         for await (const name of auth.list()) {
           contacts.push({ jid: makeJid(name, prepared), group: args.group, nick: name })

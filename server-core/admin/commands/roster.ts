@@ -3,6 +3,7 @@ import { CommandError, type CommandSpec, defineCommand } from '../../extend/comm
 import type { RosterService } from '../../extend/provided.ts'
 import type { RosterItem, Subscription } from '../../storage/storage.ts'
 import { parseJid, prepareHost, prepareUser } from '../../xmpp/jid.ts'
+import { rosterTextProblem } from '../../xmpp/roster-texts.ts'
 import type { AdminServer } from '../admin-server.ts'
 import type { Row } from '../control-protocol.ts'
 import { byTexts } from '../order.ts'
@@ -59,7 +60,13 @@ export function rosterCommands(server: AdminServer): readonly CommandSpec[] {
           return { ok: false, text }
         }
         const contact = contactJid(args.user, args.server)
+        // RFC 6121 §2.1.2.3: nobody is a contact of his own; he would get all of his presence twice.
+        if (contact.user === account.user && contact.host === account.host) {
+          throw new CommandError('An account cannot be a contact of its own')
+        }
         const groups = [...new Set(args.group.split(';').filter((name) => name !== ''))]
+        const problem = rosterTextProblem(args.nick, groups)
+        if (problem !== undefined) throw new CommandError(problem)
         await rosterService(server, account.host).set(account.user, contact, {
           name: args.nick,
           groups,

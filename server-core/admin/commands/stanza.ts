@@ -7,7 +7,7 @@ import { type Jid, makeJid, parseJid } from '../../xmpp/jid.ts'
 import { Stanza, stanzaKind } from '../../xmpp/stanza.ts'
 import type { AdminServer } from '../admin-server.ts'
 import { sessionOf } from './account.ts'
-import { host, resource, user, word } from './arguments.ts'
+import { host, resource, user, word, xml } from './arguments.ts'
 
 const messageTypes: readonly string[] = ['normal', 'chat', 'headline']
 
@@ -84,7 +84,7 @@ export function stanzaCommands(server: AdminServer): readonly CommandSpec[] {
       args: {
         from: word('address that it comes from; need not exist'),
         to: word('address that it goes to'),
-        stanza: word('the stanza as XML'),
+        stanza: xml('the stanza as XML'),
       },
       result: { kind: 'restuple' },
       example: `send_stanza admin@localhost alice@localhost "<message><body>Hi</body></message>"`,
@@ -104,7 +104,7 @@ export function stanzaCommands(server: AdminServer): readonly CommandSpec[] {
       doc: 'Send a stanza as if it came from a connected client',
       category,
       tags,
-      args: { user: user(), host: host(), resource: resource(), stanza: word('the stanza as XML') },
+      args: { user: user(), host: host(), resource: resource(), stanza: xml('the stanza as XML') },
       result: { kind: 'restuple' },
       example: `send_stanza_c2s alice localhost phone "<message to='bob@localhost'><body>Hi</body></message>"`,
       run(args) {

@@ -8,6 +8,7 @@ import {
 } from '../../extend/command.ts'
 import type { VcardService } from '../../extend/provided.ts'
 import { Element, el, getTagCdata, localName, type Node } from '../../xml/element.ts'
+import { isXmlText } from '../../xml/serialize.ts'
 import { ns } from '../../xmpp/namespaces.ts'
 import type { AdminServer } from '../admin-server.ts'
 import type { ResultShape, Row } from '../control-protocol.ts'
@@ -109,6 +110,9 @@ export function vcardCommands(server: AdminServer): readonly CommandSpec[] {
       example: 'set_vcard2_multi alice localhost ORG ORGUNIT "sales;marketing"',
       run(args, caller) {
         const contents = listOf(args.contents)
+        // A JSON array can say what the argument itself could not.
+        if (!contents.every(isXmlText))
+          throw new CommandError('a value has a character that no stanza can hold')
         const change = (card: Element) => withSubfields(card, args.name, args.subname, contents)
         return changed(server, args.user, args.host, [args.name, args.subname], change, caller)
       },

@@ -3,10 +3,8 @@ import type { RosterItem } from '../../storage/storage.ts'
 import { attr, type Element, el, getTagCdata, localName, removeCdata } from '../../xml/element.ts'
 import { StanzaError } from '../../xmpp/errors.ts'
 import { type Jid, parseJid } from '../../xmpp/jid.ts'
+import { rosterTextProblem } from '../../xmpp/roster-texts.ts'
 import { hasPendingIn, hasPendingOut, pendingOf, type SubscriptionState } from './subscriptions.ts'
-
-/** Of a name and of a group, in bytes. */
-const maxTextBytes = 1_023
 
 /** What a client asks for: a contact with this name and these groups, or no such contact. */
 export type WantedItem =
@@ -51,8 +49,10 @@ export function wantedItem(query: Element, owner: Jid): WantedItem {
   if (contact.equals(owner)) throw new StanzaError('not-allowed', 'nobody is a contact of his own')
   if (attr(item, 'subscription') === 'remove') return { contact, remove: true }
   const name = attr(item, 'name') ?? ''
-  if (Buffer.byteLength(name) > maxTextBytes) throw tooLong('name')
-  return { contact, remove: false, name, groups: wantedGroups(item) }
+  const groups = wantedGroups(item)
+  const problem = rosterTextProblem(name, groups)
+  if (problem !== undefined) throw new StanzaError('not-acceptable', problem)
+  return { contact, remove: false, name, groups }
 }
 
 function wantedGroups(item: Element): readonly string[] {
@@ -61,15 +61,10 @@ function wantedGroups(item: Element): readonly string[] {
     if (localName(child) !== 'group') continue
     const group = getTagCdata(child)
     if (group === '') throw new StanzaError('not-acceptable', 'a group has no name')
-    if (Buffer.byteLength(group) > maxTextBytes) throw tooLong('group')
     if (groups.includes(group)) throw new StanzaError('bad-request', 'the same group is given twice')
     groups.push(group)
   }
   return groups
-}
-
-function tooLong(what: string): StanzaError {
-  return new StanzaError('not-acceptable', `the ${what} is longer than ${maxTextBytes} bytes`)
 }
 
 /** A contact that nothing is known of. */
