@@ -76,8 +76,8 @@ async function accounts(backend: SqliteBackend, uid: number | undefined): Promis
       return wrong(`there is no folder ${dirname(file)}`, 'make it for the user of the server')
     return ok(`${file} does not exist yet: the first request makes it`)
   }
-  const owner = statSync(file).uid
-  if (uid !== undefined && uid !== owner) {
+  if (!mayOpen(file, uid)) {
+    const owner = statSync(file).uid
     return warning(
       `${file} belongs to user id ${owner}, so it was not opened`,
       `run this as that user: sudo -u '#${owner}' …`,
@@ -90,4 +90,10 @@ async function accounts(backend: SqliteBackend, uid: number | undefined): Promis
   return ok(
     `${file}: ${total} ${total === 1 ? 'account' : 'accounts'}${hosts.length === 0 ? '' : ` at ${hosts.join(', ')}`}`,
   )
+}
+
+/** Files that somebody else makes beside a database would lock its owner out; one that is not there is made by its owner. */
+export function mayOpen(file: string, uid: number | undefined): boolean {
+  const owner = statSync(file, { throwIfNoEntry: false })?.uid
+  return owner !== undefined && (uid === undefined || uid === owner)
 }

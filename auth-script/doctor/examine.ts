@@ -87,10 +87,9 @@ export async function examine(context: ExtauthContext, flags: DoctorFlags): Prom
     try {
       show({ title: 'answers', findings: judgeReply(plan, server) })
       for (const section of await healthOf(plan, context.uid)) show(section)
-      const names = await judgeNames(
-        plan,
-        server.hosts.map(({ host }) => host),
-      ).catch(() => [])
+      const hosts = server.hosts.map(({ host }) => host)
+      // A backend that is out has been named already.
+      const names = await judgeNames(plan, hosts, context.uid).catch(() => [])
       show({ title: 'accounts', findings: [...judgeAccess(plan, person), ...names] })
     } finally {
       await deployment.close()
@@ -101,7 +100,7 @@ export async function examine(context: ExtauthContext, flags: DoctorFlags): Prom
   const isFine = !isAnythingWrong(sections)
   const isSourceKnown = said !== undefined || judged?.isRelay === true
   if (!isFine || !isSourceKnown) {
-    const command = commandFor(`${folder}/gatehouse-extauth`, flags, server)
+    const command = commandFor(`${folder}/gatehouse-extauth`, said ?? flags, server)
     const many = server.hosts.length > 1
     out.write(
       `\nto paste into ${server.file}:\n\n${server.words.paste(command, advisedSize(machine), many)}\n\n`,
@@ -193,7 +192,7 @@ async function msPerPassword(plan: Plan): Promise<number | undefined> {
   return performance.now() - begun
 }
 
-function commandFor(launcher: string, flags: DoctorFlags, server: ServerSettings): string {
+function commandFor(launcher: string, flags: Flags, server: ServerSettings): string {
   const source =
     flags.config !== undefined
       ? `--config ${flags.config}`

@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import type { AuthBackend } from '../../server-core/auth/backend.ts'
 import { prepareHost, prepareUser } from '../../server-core/xmpp/jid.ts'
 import { type Finding, ok, warning, wrong } from '../findings.ts'
+import { mayOpen } from '../health.ts'
 import type { Plan, PlannedBackend } from '../plan.ts'
 import { SqliteBackend } from '../sqlite.ts'
 import { obstacle, type Person } from './person.ts'
@@ -60,10 +61,18 @@ function changes(backend: AuthBackend): boolean {
   return backend.setPassword !== undefined || backend.register !== undefined || backend.remove !== undefined
 }
 
-/** A server asks for prepared names only, so others are accounts that nobody can log in to. */
-export async function judgeNames(plan: Plan, hosts: readonly string[]): Promise<Finding[]> {
+/**
+ * A server asks for prepared names only, so others are accounts that nobody can log in to. `uid`: who asks; a database that
+ * is not there or somebody else's is left alone.
+ */
+export async function judgeNames(
+  plan: Plan,
+  hosts: readonly string[],
+  uid: number | undefined,
+): Promise<Finding[]> {
   const findings: Finding[] = []
   for (const { name, backend } of plan.backends) {
+    if (backend instanceof SqliteBackend && !mayOpen(backend.file, uid)) continue
     const own = backend instanceof SqliteBackend ? await backend.accounts.hosts() : hosts
     for (const host of own) {
       if (prepareHost(host) !== host) {
@@ -88,7 +97,9 @@ async function namesOf(name: string, backend: AuthBackend, host: string): Promis
     if (prepareUser(user) !== user) wrongNames.push(user)
   }
   if (wrongNames.length === 0)
-    return count === 0 ? [] : [ok(`${name}: ${count} names at ${host}, all as servers ask for them`)]
+    return count === 0
+      ? []
+      : [ok(`${name}: ${count} ${count === 1 ? 'name' : 'names'} at ${host}, all as servers ask for them`)]
   const some = wrongNames.slice(0, shown).map((user) => `'${user}'${toPrepared(user)}`)
   const more = wrongNames.length > shown ? `, and ${wrongNames.length - shown} more` : ''
   return [
