@@ -6,7 +6,7 @@
 import { setMaxListeners } from 'node:events'
 import { type ScramHash, type ScramKeys, scramHashes } from '../accounts/formats/scram.ts'
 import type { Logger } from '../log.ts'
-import { type AuthBackend, BackendUnavailable, type Verdict } from './backend.ts'
+import { type AuthBackend, type BackendLoad, BackendUnavailable, type Verdict } from './backend.ts'
 
 export interface NamedBackend {
   /** As in the configuration: internal, external, … */
@@ -232,6 +232,14 @@ export class Authenticator {
       const list = lists[least.index]
       if (list !== undefined) heads[least.index] = await list.next()
     }
+  }
+
+  /** How much the backends have to do, those that can say. */
+  loads(): readonly (BackendLoad & { readonly backend: string })[] {
+    return this.#chain.flatMap(({ name, backend }) => {
+      const load = backend.load?.()
+      return load ? [{ backend: name, ...load }] : []
+    })
   }
 
   async close(): Promise<void> {

@@ -50,5 +50,13 @@ export interface AuthBackend {
   offersScram?(host: string, hash: ScramKeys['hash']): Promise<boolean>
   /** The users of a host, in order of the name; absent: the backend cannot list. */
   list?(host: string): AsyncIterable<string>
+  /** How much there is to do, for those who watch: programs, those that are answering, requests that wait. */
+  load?(): BackendLoad
   close?(): Promise<void>
+}
+
+export interface BackendLoad {
+  readonly running: number
+  readonly busy: number
+  readonly waiting: number
 }

@@ -1,7 +1,7 @@
 /** Authentication by an external program, over the protocol of ejabberd's external authentication. */
 import { type Operation, RequestRefused } from '../extauth/packets.ts'
 import type { ExtauthPool } from '../extauth/pool.ts'
-import type { AuthBackend, Verdict } from './backend.ts'
+import type { AuthBackend, BackendLoad, Verdict } from './backend.ts'
 
 export class ExternalBackend implements AuthBackend {
   readonly #pool: ExtauthPool
@@ -34,6 +34,10 @@ export class ExternalBackend implements AuthBackend {
   async remove(user: string, host: string, signal: AbortSignal): Promise<Verdict> {
     if (!(await this.accountExists(user, host, signal))) return { ok: false, reason: 'unknown' }
     return done(await this.#ask('removeuser', user, host, undefined, signal))
+  }
+
+  load(): BackendLoad {
+    return this.#pool.load
   }
 
   async close(): Promise<void> {

@@ -3,7 +3,7 @@
  * its deadline; no call is ever made twice. Whatever is not a plain yes or no is BackendUnavailable, and a program that ended,
  * hung or said what it must not is replaced, ever more slowly while it keeps failing.
  */
-import { BackendUnavailable } from '../auth/backend.ts'
+import { type BackendLoad, BackendUnavailable } from '../auth/backend.ts'
 import type { Logger } from '../log.ts'
 import { encodeRequest, type Request } from './packets.ts'
 import { Program, type ProgramAnswer } from './program.ts'
@@ -93,6 +93,15 @@ export class ExtauthPool {
       this.#waiting.push(call)
       this.#dispatch()
     })
+  }
+
+  /** Programs, those of them that are answering, and requests that wait for one. */
+  get load(): BackendLoad {
+    return {
+      running: this.#places.filter(({ program }) => program !== undefined).length,
+      busy: this.#places.filter(({ call }) => call !== undefined).length,
+      waiting: this.#waiting.length,
+    }
   }
 
   /** Ends the programs; resolves when they are gone. */

@@ -37,6 +37,8 @@ export interface Storage {
   restore(file: string): Promise<void>
   /** How many changes wait now to be carried out. */
   readonly waiting: number
+  /** Tells for each change how long it took until it was durable, in milliseconds; returns what ends that. */
+  onWritten(listener: (ms: number) => void): () => void
   close(): Promise<void>
 }
 

@@ -54,6 +54,7 @@ export class Database {
   #closed: boolean = false
   #waiting: PendingWrite[] = []
   #flushing: Promise<void> | undefined
+  readonly #listeners = new Set<(ms: number) => void>()
   /** Writes wait for it. */
   #held: Promise<unknown> | undefined
 
@@ -87,8 +88,13 @@ export class Database {
       throw new StorageUnavailable(`the database ${this.#file}: too many changes wait for it`)
     }
     return new Promise<T>((resolve, reject) => {
-      const until = performance.now() + this.#deadline
-      this.#waiting.push({ run, resolve: resolve as (result: unknown) => void, reject, until, signal })
+      const began = performance.now()
+      const until = began + this.#deadline
+      const written = (result: unknown): void => {
+        for (const listener of this.#listeners) listener(performance.now() - began)
+        resolve(result as T)
+      }
+      this.#waiting.push({ run, resolve: written, reject, until, signal })
       this.#flushing ??= this.#flush()
     })
   }
@@ -100,6 +106,11 @@ export class Database {
   /** How many writes wait now. */
   get waiting(): number {
     return this.#waiting.length
+  }
+
+  onWritten(listener: (ms: number) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 
   /** Everything as it is at one moment, into a file; reads and writes go on meanwhile. */

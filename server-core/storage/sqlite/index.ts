@@ -58,6 +58,10 @@ export class SqliteStorage implements Storage {
     return this.#database.waiting
   }
 
+  onWritten(listener: (ms: number) => void): () => void {
+    return this.#database.onWritten(listener)
+  }
+
   async close(): Promise<void> {
     await this.#database.close()
   }
