@@ -1,8 +1,7 @@
-/** `account add|passwd|list|disable|enable|remove`: the accounts of an SQLite file, while servers use it or not. */
+/** `account add|passwd|list|disable|enable|remove|app-password`: the accounts of an SQLite file, while servers use it or not. */
 import { statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Command } from 'commander'
-import type { Accounts } from '../../server-core/accounts/accounts.ts'
 import type { Verdict } from '../../server-core/auth/backend.ts'
 import { BackendUnavailable } from '../../server-core/auth/backend.ts'
 import { createLogger } from '../../server-core/log.ts'
@@ -14,20 +13,9 @@ import { type Flags, UsageError } from '../options.ts'
 import { Deployment } from '../plan.ts'
 import type { ExtauthContext } from '../program.ts'
 import { SqliteBackend } from '../sqlite.ts'
+import { type Account, Refusal, timeout } from './account-of.ts'
+import { addAppPasswords } from './app-password.ts'
 import type { AddCommand } from './index.ts'
-
-/** The command said no, in a sentence. */
-class Refusal extends Error {}
-
-interface Account {
-  readonly jid: string
-  readonly user: string
-  readonly host: string
-  readonly accounts: Accounts
-}
-
-/** No command waits longer for the database or a hash, in milliseconds. */
-const timeout = 30_000
 
 export const account: AddCommand = (program, context, done) => {
   const group = program.command('account').description('add, change, list and remove accounts').exitOverride()
@@ -63,6 +51,10 @@ export const account: AddCommand = (program, context, done) => {
     async ({ jid, user, host, accounts }) => {
       return known(jid, await accounts.remove(user, host), 'is removed')
     },
+  )
+
+  addAppPasswords(group, context, (flags, jid, act) =>
+    carryOut(context, flags, (deployment) => act(find(deployment, jid, context.uid))).then(done),
   )
 
   group

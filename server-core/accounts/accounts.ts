@@ -41,6 +41,11 @@ export interface AccountsOptions {
 /** In bytes (RFC 7622 §3.3.1). */
 const maxUserLength = 1023
 
+/** Each costs the time of a hash when a password is wrong. */
+export const maxApplicationPasswords = 10
+/** In characters. */
+const maxLabel = 64
+
 /** Which of an account's credentials is checked, as all are of one password. */
 const preferred = ['plain', ...(['SHA-256', 'SHA-512', 'SHA-1'] as const).map(scramFormatName)]
 
@@ -92,6 +97,48 @@ export class Accounts {
     if (credentials === undefined) return { ok: false, reason: 'refused' }
     const isKnown = await this.#storage.accounts.setCredentials(user, host, '', credentials, signal)
     return isKnown ? { ok: true } : { ok: false, reason: 'unknown' }
+  }
+
+  /**
+   * Adds a password of one application, under its name, or replaces it; the account's own stays. 'unknown', or 'refused' for
+   * a password or a name that cannot be kept, or when the account has too many.
+   */
+  async setApplicationPassword(
+    user: string,
+    host: string,
+    label: string,
+    password: Buffer,
+    signal: AbortSignal,
+  ): Promise<Verdict> {
+    if (!isLabel(label) || !isPossible(user, password)) return { ok: false, reason: 'refused' }
+    const labels = await this.applicationPasswords(user, host)
+    if (labels === undefined) return { ok: false, reason: 'unknown' }
+    const isNew = !labels.some((one) => one.label === label)
+    if (isNew && labels.length >= maxApplicationPasswords) return { ok: false, reason: 'refused' }
+    const credentials = await makeCredentials(this.#options.passwordFormat, password, label, signal)
+    if (credentials === undefined) return { ok: false, reason: 'refused' }
+    const isKnown = await this.#storage.accounts.setCredentials(user, host, label, credentials, signal)
+    return isKnown ? { ok: true } : { ok: false, reason: 'unknown' }
+  }
+
+  /** The names of its applications' passwords and since when each is so; undefined when there is no such account. */
+  async applicationPasswords(
+    user: string,
+    host: string,
+  ): Promise<readonly Pick<Credential, 'label' | 'changed'>[] | undefined> {
+    if (!(await this.#storage.accounts.get(user, host))) return undefined
+    const all = new Map<string, number>()
+    for (const { label, changed } of await this.#storage.accounts.credentials(user, host)) {
+      if (label !== '') all.set(label, changed)
+    }
+    return [...all].map(([label, changed]) => ({ label, changed }))
+  }
+
+  /** 'unknown' when there is no account or it has no such password. */
+  async removeApplicationPassword(user: string, host: string, label: string): Promise<Verdict> {
+    const labels = await this.applicationPasswords(user, host)
+    if (label === '' || !labels?.some((one) => one.label === label)) return { ok: false, reason: 'unknown' }
+    return known(await this.#storage.accounts.setCredentials(user, host, label, []))
   }
 
   /** Removes everything that is kept for the account, not only its password. */
@@ -261,6 +308,10 @@ function isPossible(user: string, password: Buffer): boolean {
     password.length <= maxPasswordLength &&
     !password.includes(0)
   )
+}
+
+function isLabel(label: string): boolean {
+  return label !== '' && [...label].length <= maxLabel && !/\p{C}/u.test(label)
 }
 
 function isClosed(account: AccountRecord): boolean {

@@ -72,6 +72,48 @@ describe('account', () => {
     expect(result.code).toBe(code)
   })
 
+  test('passwords of applications: several beside the own, each of which can go', {
+    timeout: 60_000,
+  }, async () => {
+    await account(['add', 'ann@a.example'], 'secret\n')
+    const made = await account(['app-password', 'add', 'ann@a.example', 'my phone'])
+    expect(made).toMatchObject({ code: 0, stderr: '' })
+    expect(made.stdout).toMatch(/^([a-z2-9]{5}-){3}[a-z2-9]{5}\n$/)
+    const phone = made.stdout.trim()
+    expect(
+      await account(['app-password', 'add', 'ann@a.example', 'desk', '--ask'], 'for: desk\n'),
+    ).toMatchObject({
+      code: 0,
+      stdout: 'ann@a.example has a password for desk\n',
+    })
+    const auth = (password: string) => `auth:ann:a.example:${password}`
+    expect(await answers(auth('secret'), auth(phone), auth('for: desk'), auth('other'))).toEqual([
+      'yes',
+      'yes',
+      'yes',
+      'no',
+    ])
+    expect((await account(['app-password', 'list', 'ann@a.example'])).stdout).toMatch(
+      /^desk\t\d{4}-\d\d-\d\d\nmy phone\t\d{4}-\d\d-\d\d\n$/,
+    )
+    // The own password changes, those of applications stay; an account can be told apart by them no more than by its own.
+    expect(await answers('setpass:ann:a.example:new', auth('secret'), auth(phone))).toEqual([
+      'yes',
+      'no',
+      'yes',
+    ])
+    expect(await account(['app-password', 'remove', 'ann@a.example', 'my phone'])).toMatchObject({ code: 0 })
+    expect(await answers(auth(phone), auth('for: desk'), auth('new'))).toEqual(['no', 'yes', 'yes'])
+    expect(await account(['app-password', 'remove', 'ann@a.example', 'my phone'])).toMatchObject({
+      code: 1,
+      stderr: 'gatehouse-extauth: ann@a.example has no password for my phone\n',
+    })
+    expect(await account(['app-password', 'add', 'bob@a.example', 'desk'])).toMatchObject({ code: 1 })
+    expect(await account(['app-password', 'add', 'ann@a.example', 'a\nb'])).toMatchObject({ code: 1 })
+    await account(['disable', 'ann@a.example'])
+    expect(await answers(auth('for: desk'))).toEqual(['no'])
+  })
+
   test('says what is wrong with the database', async () => {
     writeFileSync(file(), 'not a database '.repeat(1000))
     const result = await account(['list'])
