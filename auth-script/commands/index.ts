@@ -5,12 +5,13 @@ import { account } from './account.ts'
 import { check } from './check.ts'
 import { daemon } from './daemon.ts'
 import { doctor } from './doctor.ts'
+import { moved } from './moved.ts'
 import { test } from './test.ts'
 
 /** Adds a command; `done` takes its exit status. */
 export type AddCommand = (program: Command, context: ExtauthContext, done: (status: number) => void) => void
 
-const commands: readonly AddCommand[] = [account, check, daemon, doctor, test]
+const commands: readonly AddCommand[] = [account, check, daemon, doctor, moved, test]
 
 export const addCommands: AddCommand = (program, context, done) => {
   for (const add of commands) add(program, context, done)

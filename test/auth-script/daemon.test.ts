@@ -209,7 +209,7 @@ describe('lines with request ids', () => {
     ['no id', 'isuser:ann:a.example\n'],
     ['an id that is too long', `${'x'.repeat(65)} isuser:ann:a.example\n`],
     ['a line without end', 'x'.repeat(70_000)],
-    ['frames', frame('isuser:ann:a.example').toString('latin1') + '\n'],
+    ['frames', `${frame('isuser:ann:a.example').toString('latin1')}\n`],
   ])('%s closes that connection', async (_, text) => {
     await start()
     const one = await lineClient(lines)
