@@ -123,7 +123,9 @@ export class Program {
     const description = this.#description ?? (await client.describe(name))
     const command = description.commands.find((candidate) => candidate.name === name)
     if (!command) {
-      const { nearest = [] } = description.nearest ? description : await client.describe(name)
+      const asked = description.nearest ? description : await client.describe(name)
+      const { nearest = [], notAllowed } = asked
+      if (notAllowed !== undefined) throw new Refused({ code: -32001, message: notAllowed })
       const { unknownCommand } = await import('./help.ts')
       await this.err.write(`${unknownCommand(name, nearest)}\n`)
       return exit.usage

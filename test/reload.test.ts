@@ -249,7 +249,11 @@ test('control sockets come and go, and change their lists', async () => {
   const own = { path: server.socket }
   const added = await reload({ control: [own, { path, commands: ['status'] }] })
   expect(added.stdout).toBe(`Applied:\n  control: ${path} opened\n`)
-  expect((await server.ctl(['stats', 'onlineusers', '--socket', path])).code).not.toBe(0)
+  expect(await server.ctl(['stats', 'onlineusers', '--socket', path])).toEqual({
+    code: 1,
+    stdout: '',
+    stderr: `Error: "stats may not be run through ${path}: it is not among the commands of this socket (option control)"\n`,
+  })
   const changed = await reload({ control: [own, { path, commands: ['stats'] }] })
   expect(changed.stdout).toBe(`For new connections:\n  control: ${path} changed\n`)
   expect((await server.ctl(['stats', 'onlineusers', '--socket', path])).stdout).toBe('0\n')

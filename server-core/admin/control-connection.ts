@@ -20,7 +20,7 @@ import {
   notifications,
   type Row,
 } from './control-protocol.ts'
-import { CallError, type Dispatcher, dispatch, isListed } from './dispatch.ts'
+import { CallError, type Dispatcher, dispatch, isListed, notListed } from './dispatch.ts'
 import { FileFromClient } from './file-from-client.ts'
 import { LineReader } from './line-reader.ts'
 
@@ -30,6 +30,8 @@ const maxGarbage = 100
 /** A reader may pause (a person with a pager); one that has gone is noticed by the socket. */
 const sendTimeout = 600_000
 const progressInterval = 100
+/** Rows that come one by one are not kept back longer than this. */
+const rowsInterval = 100
 /** A portion of rows or of a file is closed at this size, so that no line comes near the limit. */
 const portionBytes = 262_144
 
@@ -204,8 +206,10 @@ export class ControlConnection {
     const list = dispatcher.registry.list().filter(allowed)
     if (typeof command !== 'string') return { version, node, hosts, commands: list.map(describeCommand) }
     const commands = list.filter((spec) => spec.name === command).map(describeCommand)
-    const nearest = commands.length > 0 ? [] : dispatcher.registry.nearest(command, allowed)
-    return { version, node, hosts, commands, nearest }
+    if (commands.length > 0) return { version, node, hosts, commands, nearest: [] }
+    const notAllowed = dispatcher.registry.get(command) ? notListed(command, listener) : undefined
+    const nearest = dispatcher.registry.nearest(command, allowed)
+    return { version, node, hosts, commands, nearest, ...(notAllowed === undefined ? {} : { notAllowed }) }
   }
 
   #cancel(id: unknown): boolean {
@@ -311,21 +315,34 @@ export class ControlConnection {
     let portion: Row[] = []
     let bytes = 0
     let count = 0
-    const flush = async () => {
+    let timer: NodeJS.Timeout | undefined
+    const send = (): void => {
+      clearTimeout(timer)
+      timer = undefined
       if (portion.length === 0) return
       this.#send({ jsonrpc: '2.0', method: notifications.rows, params: { id, rows: portion } })
       portion = []
       bytes = 0
+    }
+    try {
+      for await (const row of rows) {
+        if (this.#calls.get(id)?.abort.signal.aborted) throw new CommandError('cancelled')
+        portion.push(row)
+        count++
+        for (const value of row) bytes += typeof value === 'string' ? value.length * 3 + 3 : 20
+        if (portion.length >= maxRows || bytes > portionBytes) send()
+        else timer ??= setTimeout(send, rowsInterval)
+        await this.#drained()
+      }
+      send()
       await this.#drained()
+    } catch (error) {
+      // What was done before it failed is told all the same.
+      send()
+      throw error
+    } finally {
+      clearTimeout(timer)
     }
-    for await (const row of rows) {
-      if (this.#calls.get(id)?.abort.signal.aborted) throw new CommandError('cancelled')
-      portion.push(row)
-      count++
-      for (const value of row) bytes += typeof value === 'string' ? value.length * 3 + 3 : 20
-      if (portion.length >= maxRows || bytes > portionBytes) await flush()
-    }
-    await flush()
     return count
   }
 

@@ -75,6 +75,8 @@ export interface Description {
   readonly commands: readonly CommandDescription[]
   /** Names of commands like the one that was asked for and does not exist. */
   readonly nearest?: readonly string[]
+  /** Why the one that was asked for may not be run through this socket. */
+  readonly notAllowed?: string
 }
 
 /** JSON-RPC error codes (JSON-RPC 2.0 §5.1) and ours, with the exit code that they mean. */

@@ -53,15 +53,14 @@ export async function dispatch(
 ): Promise<void> {
   const began = performance.now()
   const spec = registry.get(name, hostOf(params))
-  if (!spec || !isListed(spec, listener)) {
+  if (!spec) {
     const nearest = registry.nearest(name, (other) => isListed(other, listener))
     throw new CallError(errorCodes.unknownCommand, `command "${name}" not known.`, { nearest })
   }
   let outcome = 'ok'
   try {
-    if (!mayRun(spec, listener)) {
-      throw new CallError(errorCodes.notAllowed, `${name} may be run by the owner of the server only`)
-    }
+    if (!isListed(spec, listener)) throw new CallError(errorCodes.notAllowed, notListed(name, listener))
+    if (!mayRun(spec, listener)) throw new CallError(errorCodes.notAllowed, notOwners(name, listener))
     const args = checkArguments(spec, params)
     needHost(registry, spec, params)
     if (isPreview && !spec.preview) {
@@ -116,7 +115,16 @@ function needHost(
   }
 }
 
-/** Whether the listener's list has the command at all: others do not exist for it. */
+/** The sentence for whoever asks for a command that this socket does not offer. */
+export function notListed(name: string, { path = '' }: ControlListener): string {
+  return `${name} may not be run through ${path}: it is not among the commands of this socket (option control)`
+}
+
+function notOwners(name: string, { path = '' }: ControlListener): string {
+  return `${name} names files of the server, so only its owner may run it; others may open ${path}: use a socket of mode 0600`
+}
+
+/** Whether the listener's list has the command: help and completion know no other. */
 export function isListed(spec: CommandSpec, listener: ControlListener): boolean {
   return listener.commands === 'all' || listener.commands.includes(spec.name)
 }

@@ -344,9 +344,25 @@ describe('listeners', () => {
     const { result } = (await client.answer(1)) as { result: { commands: { name: string }[] } }
     expect(result.commands.map(({ name }) => name)).toEqual(['secretly', 'stats'])
     client.send({ id: 2, method: 'stop' }, { id: 3, method: 'stats' }, { id: 4, method: 'secretly' })
-    expect(await client.answer(2)).toMatchObject({ error: { code: -32601 } })
+    expect(await client.answer(2)).toMatchObject({
+      error: {
+        code: -32001,
+        message: `stop may not be run through ${two}: it is not among the commands of this socket (option control)`,
+      },
+    })
     expect(await client.answer(3)).toMatchObject({ result: { value: 1 } })
-    expect(await client.answer(4)).toMatchObject({ error: { code: -32001 } })
+    expect(await client.answer(4)).toMatchObject({
+      error: {
+        code: -32001,
+        message: `secretly names files of the server, so only its owner may run it; others may open ${two}: use a socket of mode 0600`,
+      },
+    })
+    client.send({ id: 5, method: 'gatehouse.describe', params: { command: 'stop' } })
+    expect(await client.answer(5)).toMatchObject({
+      result: { commands: [], notAllowed: expect.stringContaining('may not be run through') },
+    })
+    client.send({ id: 6, method: 'nosuch' })
+    expect(await client.answer(6)).toMatchObject({ error: { code: -32601 } })
     const own = wire()
     own.send({ id: 1, method: 'secretly' })
     expect(await own.answer(1)).toMatchObject({ result: { ok: true } })

@@ -8,6 +8,7 @@ import { Stanza, stanzaKind } from '../../xmpp/stanza.ts'
 import type { AdminServer } from '../admin-server.ts'
 import { sessionOf } from './account.ts'
 import { host, resource, user, word, xml } from './arguments.ts'
+import { traceCommand } from './trace.ts'
 
 const messageTypes: readonly string[] = ['normal', 'chat', 'headline']
 
@@ -118,6 +119,7 @@ export function stanzaCommands(server: AdminServer): readonly CommandSpec[] {
         return { ok: true, text: 'Stanza has been sent' }
       },
     }),
+    traceCommand(server),
   ]
 }
 
