@@ -169,7 +169,7 @@ function judgeReply(plan: Plan, server: ServerSettings): Finding[] {
   if (reply === 'deny' && server.kind === 'ejabberd') {
     return [
       warning(
-        'an outage is told to users as a wrong password, and refused password changes as made',
+        'ejabberd takes a "no" to a password change for a yes: one that an outage prevents is told as made',
         'add --failure-reply error-frame (ejabberd 18.06 and newer)',
       ),
     ]

@@ -14,6 +14,7 @@ import { endWithUs, exited, type Result, run } from './process.ts'
 
 export interface EjabberdOptions {
   readonly host: string
+  readonly otherHosts?: readonly string[]
   /** Lines of YAML at the top level: the authentication, certificates, rules. */
   readonly yaml: readonly string[]
   readonly loglevel?: string
@@ -78,7 +79,7 @@ export async function startEjabberd(options: EjabberdOptions): Promise<Ejabberd>
   writeFileSync(
     folder.file('ejabberd.yml'),
     [
-      `hosts: ["${options.host}"]`,
+      `hosts: ${JSON.stringify([options.host, ...(options.otherHosts ?? [])])}`,
       `loglevel: ${options.loglevel ?? 'info'}`,
       certificates,
       'registration_timeout: infinity',
