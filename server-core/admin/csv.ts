@@ -12,11 +12,14 @@ export async function* csvRecords(text: AsyncIterable<string>): AsyncGenerator<r
   let state: 'start' | 'plain' | 'quoted' | 'quote' = 'start'
   let length = 0
   let line = 1
+  /** Where the record and the quoted field began. */
+  let recordLine = 1
+  let quoteLine = 1
   for await (const portion of text) {
     for (const char of portion) {
       if (++length > maxRecordLength) {
         throw new CommandError(
-          `line ${line}: a record is longer than ${maxRecordLength} characters; is a quote missing?`,
+          `line ${state === 'quoted' ? quoteLine : recordLine}: a record is longer than ${maxRecordLength} characters; is a quote missing?`,
         )
       }
       if (char === '\n') line++
@@ -25,6 +28,7 @@ export async function* csvRecords(text: AsyncIterable<string>): AsyncGenerator<r
         else field += char
       } else if (char === '"' && state !== 'plain') {
         if (state === 'quote') field += char
+        else quoteLine = line
         state = 'quoted'
       } else if (char === ',') {
         fields.push(field)
@@ -36,6 +40,7 @@ export async function* csvRecords(text: AsyncIterable<string>): AsyncGenerator<r
         field = ''
         state = 'start'
         length = 0
+        recordLine = line
         if (record.length > 1 || record[0] !== '') yield record
       } else {
         field += char
@@ -43,6 +48,8 @@ export async function* csvRecords(text: AsyncIterable<string>): AsyncGenerator<r
       }
     }
   }
-  if (state === 'quoted') throw new CommandError(`line ${line}: the file ends inside a quoted field`)
+  if (state === 'quoted') {
+    throw new CommandError(`line ${quoteLine}: a quote is opened here and never closed`)
+  }
   if (fields.length > 0 || field !== '') yield [...fields, field]
 }

@@ -171,17 +171,34 @@ async function* importUsers(
 ): AsyncGenerator<Row> {
   const running: Promise<Row>[] = []
   let done = 0
+  const begun = new Map<string, Promise<Row>>()
+  let broken: unknown
   try {
-    for await (const record of csvRecords(csv)) {
-      if (running.length >= workers) {
-        yield await (running.shift() as Promise<Row>)
-        caller.progress(++done, undefined)
+    try {
+      for await (const record of csvRecords(csv)) {
+        if (running.length >= workers) {
+          yield await (running.shift() as Promise<Row>)
+          caller.progress(++done, undefined)
+        }
+        const account = findAccount(server, record[0] ?? '', record[1] ?? '')
+        const key = account && `${account.user}@${account.host}`
+        // Of several lines about one account the first counts.
+        const earlier = key === undefined ? undefined : begun.get(key)
+        const row = Promise.resolve(earlier).then(() => importOne(server, record, caller))
+        if (key !== undefined) {
+          begun.delete(key)
+          begun.set(key, row)
+          if (begun.size > workers) begun.delete(begun.keys().next().value as string)
+        }
+        row.catch(() => undefined) // is awaited in its turn
+        running.push(row)
       }
-      const row = importOne(server, record, caller)
-      row.catch(() => undefined) // is awaited in its turn
-      running.push(row)
+    } catch (error) {
+      broken = error
     }
-    for (const row of running.splice(0)) yield await row
+    // Also when the file cannot be read on: whoever was registered until there is said to be.
+    while (running.length > 0) yield await (running.shift() as Promise<Row>)
+    if (broken !== undefined) throw broken
   } finally {
     // Whatever ended it, what was begun is carried out before the answer.
     await Promise.allSettled(running)
