@@ -36,6 +36,14 @@ export async function runHelp(program: Program, words: readonly string[]): Promi
   return unknown(program, `Error: not command found that match: "${topic}"${hint}`)
 }
 
+/** For `gatehousectl man | man -l -`. */
+export async function runMan(program: Program): Promise<number> {
+  const { manPage } = await import('./man-page.ts')
+  const description = await describe(program)
+  await program.out.write(manPage(description ? withLocal(description.commands) : localCommands))
+  return exit.done
+}
+
 async function unknown(program: Program, message: string): Promise<number> {
   await program.err.write(`${message}\n`)
   return exit.usage

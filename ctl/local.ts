@@ -45,6 +45,7 @@ export const localCommands: readonly CommandDescription[] = [
     [argument('command', 'name, or pattern with * and ?', true)],
     'help kick_session',
   ),
+  local('man', 'Print the manual page, with the commands that this server has', [], 'man'),
   local('shell', 'Type commands one after the other, with completion', [], 'shell'),
   local('started', 'Wait until the server runs, at most a minute', [], 'started'),
   local('stopped', 'Wait until the server has stopped, at most half a minute', [], 'stopped'),

@@ -283,6 +283,8 @@ export class Program {
         return (await import('./completion.ts')).completionScript(this, words)
       case 'help':
         return this.#help(words)
+      case 'man':
+        return (await import('./help-command.ts')).runMan(this)
       case 'shell':
         return (await import('./shell.ts')).runShell(this)
       case 'watch':
