@@ -88,6 +88,7 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
   const live = liveOptions(() => config)
   const node = `gatehouse@${hostname()}`
   let state: AdminServer['state'] = 'starting'
+  const turns = new Turns()
 
   const folder = await openDataFolder(config.data_dir)
   parts.add(() => folder.release())
@@ -234,7 +235,6 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
   parts.add(() => listeners.close())
   await (await listeners.prepare(config.listen)).commit()
 
-  const turns = new Turns()
   const reloadable: Reloadable = {
     hosts,
     modules: managed,

@@ -20,7 +20,7 @@ import {
   notifications,
   type Row,
 } from './control-protocol.ts'
-import { CallError, type Dispatcher, dispatch, isListed, notListed } from './dispatch.ts'
+import { CallError, type Dispatcher, dispatch, refusal } from './dispatch.ts'
 import { FileFromClient } from './file-from-client.ts'
 import { LineReader } from './line-reader.ts'
 
@@ -179,7 +179,7 @@ export class ControlConnection {
       case methods.complete:
         this.#run(id, async (signal) => {
           const { server, dispatcher, listener } = this.#options
-          const commands = dispatcher.registry.list().filter((spec) => isListed(spec, listener))
+          const commands = dispatcher.registry.list().filter((spec) => refusal(spec, listener) === undefined)
           this.#result(id, { values: await complete(server, commands, params, signal) })
         })
         return
@@ -202,12 +202,13 @@ export class ControlConnection {
   #describe(command: unknown): Description {
     const { server, dispatcher, listener } = this.#options
     const { version, node, hosts } = server
-    const allowed = (spec: CommandSpec) => isListed(spec, listener)
+    const allowed = (spec: CommandSpec) => refusal(spec, listener) === undefined
     const list = dispatcher.registry.list().filter(allowed)
     if (typeof command !== 'string') return { version, node, hosts, commands: list.map(describeCommand) }
     const commands = list.filter((spec) => spec.name === command).map(describeCommand)
     if (commands.length > 0) return { version, node, hosts, commands, nearest: [] }
-    const notAllowed = dispatcher.registry.get(command) ? notListed(command, listener) : undefined
+    const spec = dispatcher.registry.get(command)
+    const notAllowed = spec && refusal(spec, listener)
     const nearest = dispatcher.registry.nearest(command, allowed)
     return { version, node, hosts, commands, nearest, ...(notAllowed === undefined ? {} : { notAllowed }) }
   }

@@ -54,13 +54,13 @@ export async function dispatch(
   const began = performance.now()
   const spec = registry.get(name, hostOf(params))
   if (!spec) {
-    const nearest = registry.nearest(name, (other) => isListed(other, listener))
+    const nearest = registry.nearest(name, (other) => refusal(other, listener) === undefined)
     throw new CallError(errorCodes.unknownCommand, `command "${name}" not known.`, { nearest })
   }
   let outcome = 'ok'
   try {
-    if (!isListed(spec, listener)) throw new CallError(errorCodes.notAllowed, notListed(name, listener))
-    if (!mayRun(spec, listener)) throw new CallError(errorCodes.notAllowed, notOwners(name, listener))
+    const refused = refusal(spec, listener)
+    if (refused !== undefined) throw new CallError(errorCodes.notAllowed, refused)
     const args = checkArguments(spec, params)
     needHost(registry, spec, params)
     if (isPreview && !spec.preview) {
@@ -115,23 +115,21 @@ function needHost(
   }
 }
 
-/** The sentence for whoever asks for a command that this socket does not offer. */
-export function notListed(name: string, { path = '' }: ControlListener): string {
-  return `${name} may not be run through ${path}: it is not among the commands of this socket (option control)`
-}
-
-function notOwners(name: string, { path = '' }: ControlListener): string {
-  return `${name} names files of the server, so only its owner may run it; others may open ${path}: use a socket of mode 0600`
-}
-
-/** Whether the listener's list has the command: help and completion know no other. */
-export function isListed(spec: CommandSpec, listener: ControlListener): boolean {
-  return listener.commands === 'all' || listener.commands.includes(spec.name)
-}
-
-/** A socket that others than the owner may open is not the owner's. */
-function mayRun(spec: CommandSpec, listener: ControlListener): boolean {
-  return !spec.ownerOnly || (listener.mode & 0o077) === 0
+/**
+ * Why a command may not be run through this socket; undefined when it may. A socket that others than the owner may open is not
+ * the owner's. Help and completion know only what may be run.
+ */
+export function refusal(
+  spec: CommandSpec,
+  { path = '', commands, mode }: ControlListener,
+): string | undefined {
+  if (commands !== 'all' && !commands.includes(spec.name)) {
+    return `${spec.name} may not be run through ${path}: it is not among the commands of this socket (option control)`
+  }
+  if (spec.ownerOnly && (mode & 0o077) !== 0) {
+    return `${spec.name} is for the owner of the server only, and others may open ${path}: use a socket of mode 0600`
+  }
+  return undefined
 }
 
 function isNo(result: CommandResult): boolean {

@@ -342,7 +342,7 @@ describe('listeners', () => {
     const client = wire(two)
     client.send({ id: 1, method: 'gatehouse.describe' })
     const { result } = (await client.answer(1)) as { result: { commands: { name: string }[] } }
-    expect(result.commands.map(({ name }) => name)).toEqual(['secretly', 'stats'])
+    expect(result.commands.map(({ name }) => name)).toEqual(['stats'])
     client.send({ id: 2, method: 'stop' }, { id: 3, method: 'stats' }, { id: 4, method: 'secretly' })
     expect(await client.answer(2)).toMatchObject({
       error: {
@@ -354,7 +354,7 @@ describe('listeners', () => {
     expect(await client.answer(4)).toMatchObject({
       error: {
         code: -32001,
-        message: `secretly names files of the server, so only its owner may run it; others may open ${two}: use a socket of mode 0600`,
+        message: `secretly is for the owner of the server only, and others may open ${two}: use a socket of mode 0600`,
       },
     })
     client.send({ id: 5, method: 'gatehouse.describe', params: { command: 'stop' } })

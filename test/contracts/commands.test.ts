@@ -19,7 +19,7 @@ import { TestClient } from '../harness/client.ts'
 import { type ServerInPlace, serverInPlace } from '../harness/server-in-place.ts'
 
 /** Examples whose command would leave the server of this test without itself. */
-const endsTheServer = ['stop', 'restart']
+const endsTheServer = ['stop', 'stop_kindly', 'restart']
 /** Examples that need a plain password. */
 const plain = ['check_password_hash']
 /** Examples that are about something that is not there. */

@@ -79,7 +79,7 @@ export function coreCommands(server: AdminServer): readonly CommandSpec[] {
     }),
     defineCommand({
       name: 'set_loglevel',
-      doc: 'Set how much is logged, until the server ends',
+      doc: 'Set how much is logged, until the configuration is read again',
       category,
       tags: ['logs', 'server'],
       args: { loglevel: word(levelNames.join(', '), levelNames) },
@@ -112,6 +112,16 @@ export function coreCommands(server: AdminServer): readonly CommandSpec[] {
       forms: [{ names: [] }, { names: ['delay', 'announcement'] }],
       result: { kind: 'rescode' },
       example: 'stop',
+      run: (args, caller) => kindly(server, args, caller, 'stop'),
+    }),
+    defineCommand({
+      name: 'stop_kindly',
+      doc: 'Stop the server after an announcement to everybody who is connected',
+      category,
+      tags: ['server'],
+      args: { delay: word('seconds to wait'), announcement: word('what the users are told at once') },
+      result: { kind: 'rescode' },
+      example: 'stop_kindly 60 "The server will be back in an hour"',
       run: (args, caller) => kindly(server, args, caller, 'stop'),
     }),
     defineCommand({
