@@ -47,23 +47,34 @@ export interface DaemonPlan {
   readonly metrics?: { readonly host: string; readonly port: number } | undefined
 }
 
+const maxAuthenticators = 1000
+
 /** A plan in use: the backends are open. */
 export class Deployment {
   readonly plan: Plan
+  /** The served hosts; undefined when every one is. */
+  readonly hosts: readonly string[] | undefined
   readonly #log: Logger
+  readonly #authenticators = new Map<string, Authenticator>()
 
   constructor(plan: Plan, log: Logger) {
     this.plan = plan
+    this.hosts = plan.hosts === undefined ? undefined : [...plan.hosts.keys()]
     this.#log = log
-  }
-
-  /** The served hosts; undefined when every one is. */
-  get hosts(): readonly string[] | undefined {
-    return this.plan.hosts === undefined ? undefined : [...this.plan.hosts.keys()]
   }
 
   /** Undefined when the host is not served. */
   authenticator(host: string): Authenticator | undefined {
+    const known = this.#authenticators.get(host)
+    if (known !== undefined) return known
+    const made = this.#make(host)
+    // Without a list of hosts the names are the server's to make up.
+    if (made !== undefined && this.#authenticators.size < maxAuthenticators)
+      this.#authenticators.set(host, made)
+    return made
+  }
+
+  #make(host: string): Authenticator | undefined {
     const { hosts, backends } = this.plan
     if (hosts === undefined) return new Authenticator(host, backends, this.#log)
     const names = hosts.get(host)

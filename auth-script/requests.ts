@@ -1,4 +1,5 @@
 /** One request from its arrival to its outcome, which is there by its deadline whatever happens. Failures are made here alone. */
+import { setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { BackendUnavailable } from '../server-core/auth/backend.ts'
 import { isOperation } from '../server-core/extauth/packets.ts'
@@ -29,8 +30,12 @@ export interface Running {
   stopChange(reason: string): void
 }
 
+/** Requests that begin within so many milliseconds have one signal for their deadlines, as making signals takes time. */
+const slice = 50
+
 export class Requests {
   readonly #options: RequestsOptions
+  #slice: Slice | undefined
   readonly statistics: Statistics
 
   constructor(options: RequestsOptions) {
@@ -41,12 +46,21 @@ export class Requests {
   /** `at`: performance.now() of its arrival. `noChanges`: why it may make none. */
   begin(payload: Buffer, at: number, noChanges?: string): Running {
     const left = this.#options.deadline() - (performance.now() - at)
-    const attempt = new Attempt(left, this.#options.hold ?? ((ms) => delay(ms)))
+    const attempt = new Attempt(left, this.#options.hold ?? ((ms) => delay(ms)), () => this.#deadlineIn(left))
     if (noChanges !== undefined) attempt.stopChange(noChanges)
     return {
       outcome: this.#outcome(payload, at, attempt, left),
       stopChange: (reason) => attempt.stopChange(reason),
     }
+  }
+
+  /** Aborts at that time or up to `slice` later, which is within the grace. */
+  #deadlineIn(left: number): AbortSignal {
+    const ends = performance.now() + left
+    if (this.#slice === undefined || ends > this.#slice.ends || ends < this.#slice.ends - slice) {
+      this.#slice = new Slice(ends + slice, left + slice)
+    }
+    return this.#slice.signal
   }
 
   async #outcome(payload: Buffer, at: number, attempt: Attempt, left: number): Promise<Outcome> {
@@ -93,13 +107,15 @@ class Attempt implements Signals {
   readonly #ends: number
   readonly #hold: (ms: number) => Promise<void>
   readonly #timer: NodeJS.Timeout
-  #deadline: AbortController | undefined
+  readonly #deadlineSignal: () => AbortSignal
+  #deadline: AbortSignal | undefined
   #change: AbortController | undefined
   #isLate: boolean = false
   /** Why no change may be made. */
   #noChange: Error | undefined
 
-  constructor(left: number, hold: (ms: number) => Promise<void>) {
+  constructor(left: number, hold: (ms: number) => Promise<void>, deadline: () => AbortSignal) {
+    this.#deadlineSignal = deadline
     this.#ends = performance.now() + left
     this.#hold = hold
     let resolveLate: (result: Result) => void = () => undefined
@@ -111,7 +127,6 @@ class Attempt implements Signals {
         this.#isLate = true
         this.#noChange ??= late
         this.#change?.abort(this.#noChange)
-        this.#deadline?.abort(late)
         setTimeout(() => resolveLate({ outcome: failure(late.message) }), grace)
       },
       Math.max(0, left),
@@ -119,9 +134,8 @@ class Attempt implements Signals {
   }
 
   get deadline(): AbortSignal {
-    this.#deadline ??= new AbortController()
-    if (this.#isLate) this.#deadline.abort(late)
-    return this.#deadline.signal
+    this.#deadline ??= this.#isLate ? AbortSignal.abort(late) : this.#deadlineSignal()
+    return this.#deadline
   }
 
   get change(): AbortSignal {
@@ -146,6 +160,21 @@ class Attempt implements Signals {
 }
 
 const late = new Error('no answer in time')
+
+/** One signal for the deadlines that lie close together. */
+class Slice {
+  /** performance.now() at which the signal aborts. */
+  readonly ends: number
+  readonly signal: AbortSignal
+
+  constructor(ends: number, left: number) {
+    const controller = new AbortController()
+    this.ends = ends
+    this.signal = controller.signal
+    setMaxListeners(0, controller.signal)
+    setTimeout(() => controller.abort(late), Math.max(0, left)).unref()
+  }
+}
 
 function failure(reason: string): Outcome {
   return { kind: 'failure', reason }

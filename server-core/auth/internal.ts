@@ -16,7 +16,7 @@ export class InternalBackend implements AuthBackend {
   }
 
   async accountExists(user: string, host: string): Promise<boolean> {
-    return (await answer(this.accounts.get(user, host))) !== undefined
+    return answer(this.accounts.exists(user, host))
   }
 
   async setPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {

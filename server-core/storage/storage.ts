@@ -70,6 +70,8 @@ export interface Credential {
 }
 
 export interface AccountStore {
+  /** What servers ask most often. */
+  exists(user: string, host: string): Promise<boolean>
   get(user: string, host: string): Promise<AccountRecord | undefined>
   credentials(user: string, host: string): Promise<readonly Credential[]>
   /** Makes the account with these credentials; false, and nothing is changed, if it exists. */

@@ -22,6 +22,10 @@ export class SqliteAccounts implements AccountStore {
     this.#database = database
   }
 
+  async exists(user: string, host: string): Promise<boolean> {
+    return this.#database.read((db) => exists(db, user, host))
+  }
+
   async get(user: string, host: string): Promise<AccountRecord | undefined> {
     const row = await this.#database.read((db) =>
       db.get<AccountRow>('SELECT * FROM accounts WHERE host = ? AND user = ?', host, user),
@@ -173,7 +177,7 @@ export class SqliteAccounts implements AccountStore {
 }
 
 function exists(db: Connection, user: string, host: string): boolean {
-  return db.get('SELECT 1 FROM accounts WHERE host = ? AND user = ?', host, user) !== undefined
+  return db.has('SELECT 1 FROM accounts WHERE host = ? AND user = ?', host, user)
 }
 
 function put(

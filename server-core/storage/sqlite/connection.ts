@@ -10,6 +10,7 @@ export type Values = readonly Value[] | readonly [Readonly<Record<string, Value>
 export class Connection {
   readonly #db: BetterSqlite3.Database
   readonly #statements = new Map<string, BetterSqlite3.Statement<unknown[]>>()
+  readonly #questions = new Map<string, BetterSqlite3.Statement<unknown[]>>()
   readonly #file: string
   #identity: string | undefined
   #walIdentity: string | undefined
@@ -27,6 +28,16 @@ export class Connection {
 
   get<Row>(sql: string, ...values: Values): Row | undefined {
     return this.#prepare(sql).get(...values) as Row | undefined
+  }
+
+  /** Whether there is a row: faster than reading it. */
+  has(sql: string, ...values: Values): boolean {
+    let statement = this.#questions.get(sql)
+    if (statement === undefined) {
+      statement = this.#db.prepare<unknown[]>(sql).pluck()
+      this.#questions.set(sql, statement)
+    }
+    return statement.get(...values) !== undefined
   }
 
   all<Row>(sql: string, ...values: Values): Row[] {

@@ -35,6 +35,8 @@ interface PendingWrite {
 
 /** So many writes share a transaction at most, or the event loop would stand still for too long. */
 const maxBatch = 500
+/** Reads that follow one another so quickly, in milliseconds, share a transaction until the end of the turn. */
+const burst = 0.02
 /** Pages that are copied in one turn of the event loop: some 4 MB. */
 const copyRate = 1_000
 /** How often reads look whether the file was replaced, in milliseconds; writes look every time. */
@@ -51,6 +53,9 @@ export class Database {
   #opening: Promise<Connection> | undefined
   #openedBefore: boolean = false
   #lookedAt = 0
+  #lastRead = 0
+  /** The connection that has a transaction open for the reads of this turn. */
+  #reading: Connection | undefined
   #closed: boolean = false
   #waiting: PendingWrite[] = []
   #flushing: Promise<void> | undefined
@@ -116,6 +121,7 @@ export class Database {
   /** Everything as it is at one moment, into a file; reads and writes go on meanwhile. */
   async copyTo(file: string): Promise<void> {
     const connection = this.#usable(0) ?? (await this.#reopened())
+    this.#endReading()
     try {
       await connection.copyTo(file, copyRate)
     } catch (error) {
@@ -147,20 +153,41 @@ export class Database {
   }
 
   async #retrying<T>(run: (connection: Connection) => T): Promise<T> {
-    const until = performance.now() + this.#deadline
+    const now = performance.now()
+    const until = now + this.#deadline
+    const isBurst = now - this.#lastRead < burst
+    this.#lastRead = now
     for (let attempt = 0; ; attempt++) {
       if (this.#closed) throw this.#closedError()
       try {
         const connection = this.#usable(lookEvery) ?? (await this.#reopened())
         if (this.#closed) throw this.#closedError()
+        if (isBurst && attempt === 0) this.#beginReading(connection)
         return run(connection)
       } catch (error) {
+        this.#endReading()
         if (isBusy(error) && performance.now() < until) {
           await delay(pause(attempt))
           continue
         }
         throw this.#failed(error)
       }
+    }
+  }
+
+  /** Each transaction costs locks, which take longer than finding a row; so many reads at once have one. */
+  #beginReading(connection: Connection): void {
+    if (this.#reading !== undefined || connection.inTransaction) return
+    connection.run('BEGIN')
+    this.#reading = connection
+    setImmediate(() => this.#endReading())
+  }
+
+  #endReading(): void {
+    const connection = this.#reading
+    this.#reading = undefined
+    if (connection !== undefined && connection === this.#connection && connection.inTransaction) {
+      connection.run('COMMIT')
     }
   }
 
@@ -172,6 +199,7 @@ export class Database {
       if (batch.length === 0) continue
       try {
         const connection = this.#usable(0) ?? (await this.#reopened())
+        this.#endReading()
         const settle = transaction(connection, batch)
         attempt = 0
         for (const done of settle) done()
