@@ -5,7 +5,7 @@ import { type Client, findSockets, NoServer, openClient, Refused } from './clien
 import { isLocal } from './local.ts'
 import type { NewFile } from './new-file.ts'
 import { Printer } from './print.ts'
-import { Output, type OutputStream, ReaderGone, styleFor } from './terminal.ts'
+import { CannotWrite, Output, type OutputStream, ReaderGone, styleFor } from './terminal.ts'
 import {
   type CommandLine,
   type GlobalOptions,
@@ -34,7 +34,9 @@ export interface Context {
 export async function runCtl(context: Context): Promise<number> {
   const program = new Program(context)
   try {
-    return await program.run(await parseCommandLine(context.argv))
+    const code = await program.run(await parseCommandLine(context.argv))
+    await program.out.settled()
+    return code
   } catch (error) {
     return await program.failed(error)
   } finally {
@@ -100,6 +102,10 @@ export class Program {
       return exit.usage
     }
     if (line.options.help) return this.#help([first])
+    // Behind the command such a word is an argument (a password); no command begins so.
+    if (first.text.startsWith('-')) {
+      throw new UsageError(`there is no option '${first.text}'; 'gatehousectl --help' lists them`)
+    }
     const name = commandName(first)
     return this.dispatch(name, rest)
   }
@@ -314,6 +320,8 @@ export class Program {
       return await this.#failed(error)
     } catch (second) {
       if (second instanceof ReaderGone) return exit.done
+      // Nowhere left to say it.
+      if (second instanceof CannotWrite) return exit.no
       throw second
     }
   }
@@ -324,6 +332,10 @@ export class Program {
       // Behind the terminal's ^C.
       if (this.err.isTerminal) await this.err.write('\n')
       return exit.interrupted
+    }
+    if (error instanceof CannotWrite) {
+      await this.err.write(`Error: ${error.message}\n`)
+      return exit.no
     }
     if (error instanceof UsageError) {
       await this.err.write(`Error: ${error.message}\n`)

@@ -11,24 +11,42 @@ export class ReaderGone extends Error {
   override readonly name = 'ReaderGone'
 }
 
+/** What was asked for cannot be printed: a full disk. The command has run. */
+export class CannotWrite extends Error {
+  override readonly name = 'CannotWrite'
+
+  constructor(error: NodeJS.ErrnoException) {
+    const why = error.code === 'ENOSPC' ? 'no space is left on the device' : error.message
+    super(`the result could not be written: ${why}; the command may have been done`)
+  }
+}
+
 export class Output {
   readonly stream: OutputStream
   #gone = false
+  #failure: NodeJS.ErrnoException | undefined
 
   constructor(stream: OutputStream) {
     this.stream = stream
     stream.on('error', (error: NodeJS.ErrnoException) => {
       this.#gone = true
-      if (error.code !== 'EPIPE') throw error
+      if (error.code !== 'EPIPE') this.#failure = error
     })
+  }
+
+  /** Resolves when all was written that was given; throws CannotWrite. A stream tells it a little later. */
+  async settled(): Promise<void> {
+    if (!this.#gone) await new Promise<void>((resolve) => setImmediate(resolve))
+    if (this.#failure) throw new CannotWrite(this.#failure)
   }
 
   get isTerminal(): boolean {
     return this.stream.isTTY === true
   }
 
-  /** Resolves when the stream can take more; throws ReaderGone. */
+  /** Resolves when the stream can take more; throws ReaderGone or CannotWrite. */
   async write(text: string | Buffer): Promise<void> {
+    if (this.#failure) throw new CannotWrite(this.#failure)
     if (this.#gone) throw new ReaderGone()
     if (text.length === 0 || this.stream.write(text)) return
     await new Promise<void>((resolve) => {
@@ -42,6 +60,7 @@ export class Output {
       this.stream.once('close', done)
       this.stream.once('error', done)
     })
+    if (this.#failure) throw new CannotWrite(this.#failure)
     if (this.#gone) throw new ReaderGone()
   }
 }

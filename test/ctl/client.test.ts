@@ -181,3 +181,11 @@ test('a file of any size is sent in portions, and big lists come back', async ()
   const binary = await ctl(['--socket', path, 'lines', '-'], { input: Buffer.from([0x61, 0xff, 0x0a]) })
   expect(binary).toEqual({ code: 2, stdout: '', stderr: 'Error: standard input is not UTF-8 text\n' })
 })
+
+test.each(['-h', '--ouput'])('%s where the command stands is an option that there is not', async (word) => {
+  expect(await ctl([word, 'json', 'status'])).toEqual({
+    code: 2,
+    stdout: '',
+    stderr: `Error: there is no option '${word}'; 'gatehousectl --help' lists them\n`,
+  })
+})

@@ -1,7 +1,8 @@
 /** The program as a process: readers that leave, Ctrl-C, and what `ps` shows. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
+import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { secret } from '../../server-core/admin/commands/arguments.ts'
@@ -85,3 +86,19 @@ test.skipIf(process.platform !== 'linux')(
     await before(10_000, 'the end', ended)
   },
 )
+
+test.skipIf(!existsSync('/dev/full'))('what cannot be written is one sentence, and no success', async () => {
+  for (const words of [['--version'], ['help'], ['endless']]) {
+    const full = openSync('/dev/full', 'w')
+    const run = spawn(process.execPath, [programs.gatehousectl, '--socket', control.path, ...words], {
+      stdio: ['ignore', full, 'pipe'],
+    })
+    const closed = once(run, 'close')
+    const said = text(run.stderr as Readable)
+    expect(await before(10_000, 'the end', closed)).toEqual([1, null])
+    expect(await said).toBe(
+      'Error: the result could not be written: no space is left on the device; the command may have been done\n',
+    )
+    closeSync(full)
+  }
+})
