@@ -1,5 +1,7 @@
 #!/bin/sh
 # Answers leave on descriptor 3, which is what was standard output; whatever else the process prints goes to standard error.
+# Services have a short PATH, or none.
+PATH="${PATH:+$PATH:}/usr/local/bin:/usr/bin:/bin"
 here=$(dirname "$(readlink -f "$0")")
 if [ "$1" = relay ]; then
   shift
@@ -15,9 +17,18 @@ if [ "$1" = relay ]; then
   fi
   exec "$relay" "$@"
 fi
+# A package that is installed for all lies below the folder that has its node in bin.
+node=$(command -v node) || node="$here/../../../../bin/node"
+if [ ! -x "$node" ]; then
+  echo "gatehouse-extauth: there is no node in $PATH: link it to /usr/local/bin/node" >&2
+  sleep 5
+  exit 1
+fi
+# A server may have closed its standard error; answers would get there.
+true >&2 || exec 2>/dev/null
 export UV_THREADPOOL_SIZE="${UV_THREADPOOL_SIZE:-8}"
 # A daemon has no pipe, and descriptor 3 may be a socket of systemd's.
 if [ -n "$LISTEN_FDS" ]; then
-  exec node "$here/gatehouse-extauth-main.js" "$@"
+  exec "$node" "$here/gatehouse-extauth-main.js" "$@"
 fi
-GATEHOUSE_EXTAUTH_ANSWERS=3 exec node "$here/gatehouse-extauth-main.js" "$@" 3>&1 1>&2
+GATEHOUSE_EXTAUTH_ANSWERS=3 exec "$node" "$here/gatehouse-extauth-main.js" "$@" 3>&1 1>&2

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The process edge of gatehouse-extauth: words, descriptors, signals, exit status. */
 import { openAnswers } from './answers.ts'
-import { runExtauth } from './program.ts'
+import type { ExtauthContext } from './program.ts'
 
 const { stdin, stderr, argv } = process
 const env = { ...process.env }
@@ -11,7 +11,7 @@ for (const name of ['GATEHOUSE_EXTAUTH_ANSWERS', 'LISTEN_PID', 'LISTEN_FDS', 'LI
   delete process.env[name]
 
 let answers: ReturnType<typeof openAnswers> | undefined
-process.exitCode = await runExtauth({
+process.exitCode = await run({
   words: argv.slice(2),
   stdin,
   stderr,
@@ -35,3 +35,15 @@ process.exitCode = await runExtauth({
   uid: process.getuid?.(),
   node: process.execPath,
 })
+
+/** An installation that is broken. A server gives up for good on a program that ends at once, a few times. */
+async function run(context: ExtauthContext): Promise<number> {
+  try {
+    const { runExtauth } = await import('./program.ts')
+    return await runExtauth(context)
+  } catch (error) {
+    stderr.write(`gatehouse-extauth: cannot run: ${(error as Error).stack}\n`)
+    if (!stdin.isTTY) await new Promise((resolve) => setTimeout(resolve, 5000))
+    return 1
+  }
+}

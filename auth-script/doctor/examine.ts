@@ -1,7 +1,7 @@
 /** One look at everything between an XMPP server and its accounts, section by section. */
 import { existsSync } from 'node:fs'
 import { availableParallelism, totalmem } from 'node:os'
-import { dirname } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { verifyNobody } from '../../server-core/accounts/password.ts'
 import { silentLogger } from '../../server-core/log.ts'
@@ -74,7 +74,12 @@ export async function examine(context: ExtauthContext, flags: DoctorFlags): Prom
     title: 'program',
     findings: [
       ...(judged?.findings ?? [wrong(`${server.words.program} is not written`, 'add the lines below')]),
-      ...(await judgeNode(line?.value, servicePath, person, context.node)),
+      ...(await judgeNode(
+        line?.value,
+        [...servicePath, resolve(folder, '../../../../bin')],
+        person,
+        context.node,
+      )),
       ...(server.name === 'ejabberd' ? judgeAppArmor(launcher) : []),
     ],
   })
