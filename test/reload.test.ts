@@ -47,16 +47,20 @@ test('what has not changed is left alone', async () => {
 
 test('all mistakes are shown, and nothing is changed', async () => {
   await started()
-  const { code, stdout } = await reload({ loglevel: 'loud', hosts: ['localhost', 'shop.example'], lisen: [] })
+  const { code, stdout } = await reload({
+    loglevel: 'loud',
+    hosts: ['localhost', 'shop.example'],
+    lisen: [],
+    modules: { mod_pong: {} },
+  })
   expect(code).toBe(1)
-  expect(stdout).toMatch(
-    /^.*gatehouse\.yml:1:\d+: loglevel: must be .*, not 'loud'\n.*gatehouse\.yml:1:\d+: lisen: unknown option, did you mean 'listen'\?\nNothing was changed\.\n$/,
-  )
-  expect(await must('registered_vhosts')).toBe('localhost\n')
-  const wrong = await reload({ hosts: ['localhost', 'shop.example'], modules: { mod_pong: {} } })
-  expect(wrong.stdout).toMatch(
-    /mod_pong: unknown module, did you mean 'mod_ping'\?\nNothing was changed\.\n$/,
-  )
+  const lines = stdout.trimEnd().split('\n')
+  expect(lines.map((line) => line.replace(/^.*gatehouse\.yml:1:\d+: /, ''))).toEqual([
+    expect.stringMatching(/^loglevel: must be .*, not 'loud'$/),
+    "lisen: unknown option, did you mean 'listen'?",
+    "modules.mod_pong: unknown module, did you mean 'mod_ping'?",
+    'Nothing was changed.',
+  ])
   expect(await must('registered_vhosts')).toBe('localhost\n')
 })
 

@@ -50,6 +50,11 @@ const rules: readonly Rule[] = [
   logFile,
 ]
 
+/** The part of it that needs no configuration that is right otherwise. */
+export function checkOptionBags(checked: Pick<Checked, 'raw' | 'modules' | 'services'>): Found[] {
+  return [...moduleOptions(checked), ...serviceOptions(checked)]
+}
+
 export async function checkConfig(checked: Checked): Promise<Found[]> {
   const found = await Promise.all(rules.map(async (rule) => rule(checked)))
   return found.flat()
@@ -188,18 +193,23 @@ interface Bag {
 }
 
 /** The places where modules are configured: for all hosts, and for each one. */
-function moduleBags({ raw }: Checked): Bag[] {
-  const hosts = Object.keys((valueAt(raw, ['host_config']) ?? {}) as object)
+function moduleBags({ raw }: Pick<Checked, 'raw'>): Bag[] {
+  const hosts = Object.keys(mapping(valueAt(raw, ['host_config'])))
   const paths: Path[] = [['modules'], ...hosts.map((host) => ['host_config', host, 'modules'])]
-  return paths.map((path) => ({ path, options: (valueAt(raw, path) ?? {}) as Bag['options'] }))
+  return paths.map((path) => ({ path, options: mapping(valueAt(raw, path)) }))
 }
 
-function moduleOptions(checked: Checked): Found[] {
+/** Nothing where there is none: that is said elsewhere. */
+function mapping(value: unknown): Bag['options'] {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Bag['options']) : {}
+}
+
+function moduleOptions(checked: Pick<Checked, 'raw' | 'modules'>): Found[] {
   return moduleBags(checked).flatMap((bag) => optionsOf(bag, checked.modules, 'module'))
 }
 
-function serviceOptions({ raw, services }: Checked): Found[] {
-  const options = (valueAt(raw, ['services']) ?? {}) as Bag['options']
+function serviceOptions({ raw, services }: Pick<Checked, 'raw' | 'services'>): Found[] {
+  const options = mapping(valueAt(raw, ['services']))
   return optionsOf({ path: ['services'], options }, services, 'service')
 }
 

@@ -23,7 +23,12 @@ const maxAliases = 1_000
 
 export type Loaded<T> =
   | { readonly ok: true; readonly value: T; readonly source: Source }
-  | { readonly ok: false; readonly complaints: readonly Complaint[] }
+  | {
+      readonly ok: false
+      readonly complaints: readonly Complaint[]
+      /** When it was YAML, and only the schema had complaints. */
+      readonly source?: Source
+    }
 
 /** What was read, for checks that go beyond the schema. */
 export interface Source {
@@ -66,16 +71,17 @@ export function checkYaml<S extends z.ZodType>(schema: S, text: string, file: st
     const { line, col } = lines.linePos(offsetOf(document, finding.path, finding.at))
     return { file, line, column: col, option: optionName(finding.path), message: finding.message }
   }
-  const parsed = schema.safeParse(raw)
-  if (!parsed.success) {
-    const complaints = findings(parsed.error, schema, raw).map(complaint)
-    return { ok: false, complaints: inOrder(complaints) }
-  }
   const isOctal = (path: Path): boolean => {
     const node = document.getIn(path, true)
     return isScalar(node) && node.format === 'OCT'
   }
-  return { ok: true, value: parsed.data, source: { raw, complaint, isOctal } }
+  const source = { raw, complaint, isOctal }
+  const parsed = schema.safeParse(raw)
+  if (!parsed.success) {
+    const complaints = findings(parsed.error, schema, raw).map(complaint)
+    return { ok: false, complaints: inOrder(complaints), source }
+  }
+  return { ok: true, value: parsed.data, source }
 }
 
 export function inOrder(complaints: readonly Complaint[]): Complaint[] {

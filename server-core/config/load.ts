@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { type Configurable, checkConfig } from './checks.ts'
+import { type Configurable, checkConfig, checkOptionBags } from './checks.ts'
 import { type Complaint, type Finding, optionName } from './complaint.ts'
 import { inOrder, loadYaml } from './load-yaml.ts'
 import { type Config, configSchema } from './schema.ts'
@@ -41,7 +41,14 @@ export function configPath(
 export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   const { path, modules, services } = options
   const loaded = path === undefined ? undefined : await loadYaml(configSchema, path)
-  if (loaded && !loaded.ok) return loaded
+  if (loaded && !loaded.ok) {
+    const { source } = loaded
+    // What modules and services take is said whatever else is wrong.
+    const more = source ? checkOptionBags({ raw: source.raw, modules, services }).map(source.complaint) : []
+    const isSaid = ({ line, column }: Complaint) =>
+      loaded.complaints.some((said) => said.line === line && said.column === column)
+    return { ok: false, complaints: inOrder([...loaded.complaints, ...more.filter((one) => !isSaid(one))]) }
+  }
   const config = absolute(loaded?.value ?? configSchema.parse({}), path === undefined ? '.' : dirname(path))
   const found = await checkConfig({
     config,
