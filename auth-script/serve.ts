@@ -78,7 +78,9 @@ export class Serving {
   async run(): Promise<End> {
     for (let next = await this.#next(); next !== undefined; next = await this.#next()) {
       // No change is made while it is not known whether the answers before it could be written.
-      if (!isQuestion(next.payload) || this.#unwritten > maxUnwritten) await this.#flushed()
+      const isChange = !isQuestion(next.payload)
+      if (isChange || this.#unwritten > maxUnwritten) await this.#flushed()
+      if (isChange) await inputSeen()
       if (this.#isUnread) break
       this.#running = this.#requests.begin(next.payload, next.at, this.#noChanges)
       const outcome = await this.#running.outcome
@@ -203,6 +205,14 @@ export class Serving {
     this.#noChanges ??= reason
     this.#running?.stopChange(reason)
   }
+}
+
+/**
+ * Lets the event loop look at the input once more: an end that has come already is known then, also when the requests before
+ * were answered without a pause. The first turn may be one that has looked already.
+ */
+async function inputSeen(): Promise<void> {
+  for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve))
 }
 
 /** Whether it only asks; it needs not be well-formed. */
