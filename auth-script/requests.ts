@@ -32,10 +32,14 @@ export interface Running {
 
 /** Requests that begin within so many milliseconds have one signal for their deadlines, as making signals takes time. */
 const slice = 50
+/** How often deadlines are looked at, in milliseconds: a timer for each request would take longer than many requests do. */
+const tick = 25
 
 export class Requests {
   readonly #options: RequestsOptions
+  readonly #attempts = new Set<Attempt>()
   #slice: Slice | undefined
+  #ticking: NodeJS.Timeout | undefined
   readonly statistics: Statistics
 
   constructor(options: RequestsOptions) {
@@ -66,16 +70,26 @@ export class Requests {
   async #outcome(payload: Buffer, at: number, attempt: Attempt, left: number): Promise<Outcome> {
     const id = this.statistics.next()
     let result: Result
-    try {
-      result =
-        left > 0
-          ? await Promise.race([this.#settled(payload, attempt), attempt.tooLate])
-          : { outcome: failure('it waited for too long') }
-    } finally {
-      attempt.end()
+    if (left > 0) {
+      this.#watch(attempt)
+      result = await attempt.firstOf(this.#settled(payload, attempt))
+      this.#attempts.delete(attempt)
+    } else {
+      result = { outcome: failure('it waited for too long') }
     }
     this.#record(id, result, performance.now() - at)
     return result.outcome
+  }
+
+  #watch(attempt: Attempt): void {
+    this.#attempts.add(attempt)
+    this.#ticking ??= setInterval(() => {
+      const now = performance.now()
+      for (const one of this.#attempts) one.look(now)
+      if (this.#attempts.size > 0) return
+      clearInterval(this.#ticking)
+      this.#ticking = undefined
+    }, tick)
   }
 
   /** Never rejects: whatever was thrown, it is not known what the answer is. */
@@ -103,13 +117,12 @@ export class Requests {
 
 /** The signals of one request, made when somebody asks for them: most requests are answered before. */
 class Attempt implements Signals {
-  readonly tooLate: Promise<Result>
   readonly #ends: number
   readonly #hold: (ms: number) => Promise<void>
-  readonly #timer: NodeJS.Timeout
   readonly #deadlineSignal: () => AbortSignal
   #deadline: AbortSignal | undefined
   #change: AbortController | undefined
+  #resolve: (result: Result) => void = () => undefined
   #isLate: boolean = false
   /** Why no change may be made. */
   #noChange: Error | undefined
@@ -118,19 +131,26 @@ class Attempt implements Signals {
     this.#deadlineSignal = deadline
     this.#ends = performance.now() + left
     this.#hold = hold
-    let resolveLate: (result: Result) => void = () => undefined
-    this.tooLate = new Promise((resolve) => {
-      resolveLate = resolve
+  }
+
+  /** What comes of it, or a failure a moment after the deadline. */
+  firstOf(settled: Promise<Result>): Promise<Result> {
+    return new Promise((resolve) => {
+      this.#resolve = resolve
+      // It never rejects.
+      void settled.then(resolve)
     })
-    this.#timer = setTimeout(
-      () => {
-        this.#isLate = true
-        this.#noChange ??= late
-        this.#change?.abort(this.#noChange)
-        setTimeout(() => resolveLate({ outcome: failure(late.message) }), grace)
-      },
-      Math.max(0, left),
-    )
+  }
+
+  /** To be called now and then with performance.now(). */
+  look(now: number): void {
+    if (now < this.#ends) return
+    if (!this.#isLate) {
+      this.#isLate = true
+      this.#noChange ??= late
+      this.#change?.abort(this.#noChange)
+    }
+    if (now >= this.#ends + grace) this.#resolve({ outcome: failure(late.message) })
   }
 
   get deadline(): AbortSignal {
@@ -152,10 +172,6 @@ class Attempt implements Signals {
   stopChange(reason: string): void {
     this.#noChange ??= new Error(reason)
     this.#change?.abort(this.#noChange)
-  }
-
-  end(): void {
-    clearTimeout(this.#timer)
   }
 }
 
