@@ -183,6 +183,24 @@ describe('an account', () => {
     )
   })
 
+  test('can be removed unless a backend that has it cannot, or one cannot say', async () => {
+    expect(await chain({ accounts: ann }, {}).removable('ann', signal)).toEqual({ ok: true, backend: 'b0' })
+    expect(await chain({}, {}).removable('ann', signal)).toMatchObject({ reason: 'unknown' })
+    expect(
+      await chain({ accounts: ann }, { accounts: ann, readOnly: true }).removable('ann', signal),
+    ).toEqual({
+      ok: false,
+      reason: 'refused',
+      backend: 'b1',
+    })
+    expect(await chain({ accounts: ann }, { readOnly: true }).removable('ann', signal)).toMatchObject({
+      ok: true,
+    })
+    await expect(chain({ accounts: ann }, { out }).removable('ann', signal)).rejects.toThrow(
+      BackendUnavailable,
+    )
+  })
+
   test('is removed wherever it is', async () => {
     const both = chain({ accounts: ann }, { accounts: ann })
     expect(await both.remove('ann', signal)).toEqual({ ok: true, backend: 'b0' })

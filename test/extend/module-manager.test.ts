@@ -258,3 +258,26 @@ describe('new options', () => {
     expect(modules.isLoaded(host, 'mod_greeting')).toBe(true)
   })
 })
+
+describe('what differs from what is wanted', () => {
+  it('is stopped last first, started behind what it needs, and reloaded when its options differ', async () => {
+    const modules = manager(
+      plain('mod_a', { options: { size: z.number().default(1) } }),
+      plain('mod_b', { requires: ['mod_c'] }),
+      plain('mod_c'),
+      plain('mod_d'),
+    )
+    await modules.startAll(host, { mod_a: { size: 2 }, mod_d: null })
+    const difference = modules.difference(host, { mod_b: null, mod_a: { size: 3 }, mod_c: {} })
+    expect(difference).toEqual({ stop: ['mod_d'], start: ['mod_c', 'mod_b'], reload: ['mod_a'] })
+    expect(modules.difference(host, { mod_a: { size: 2 }, mod_d: {} })).toEqual({
+      stop: [],
+      start: [],
+      reload: [],
+    })
+    expect(modules.difference(host, {}).stop).toEqual(['mod_d', 'mod_a'])
+    expect(modules.given(host, 'mod_a')).toEqual({ size: 2 })
+    expect(modules.given(other, 'mod_a')).toBeUndefined()
+    expect(() => modules.difference(host, { mod_b: null })).toThrow(StartError)
+  })
+})

@@ -88,4 +88,54 @@ describe('services', () => {
     expect(hooks.has('server_started', '')).toBe(false)
     expect(services.loaded()).toEqual([])
   })
+
+  it('say what differs from what is wanted, needs included', async () => {
+    const services = manager(
+      service('service_a', { requires: ['service_b'] }),
+      service('service_b'),
+      service('service_c'),
+    )
+    await services.startAll({ service_a: { size: 2 }, service_c: null })
+    expect(services.difference({ service_a: { size: 2 }, service_c: {} })).toEqual({
+      stop: [],
+      start: [],
+      reload: [],
+    })
+    expect(services.difference({ service_a: { size: 3 } })).toEqual({
+      stop: ['service_c'],
+      start: [],
+      reload: ['service_a'],
+    })
+    expect(services.difference({ service_c: null })).toEqual({
+      stop: ['service_a', 'service_b'],
+      start: [],
+      reload: [],
+    })
+  })
+
+  it('take new options, and run on with the old ones where they do not start with the new', async () => {
+    const services = manager(
+      service('service_a', {
+        start(_, { size }) {
+          life.push(`starts with ${size}`)
+          if (size === 13) throw new Error('unlucky')
+        },
+      }),
+      service('service_b', {
+        reload: (_, now, before) => {
+          life.push(`from ${before['size']} to ${now['size']}`)
+        },
+      }),
+    )
+    await services.startAll({ service_a: { size: 2 }, service_b: null })
+    life = []
+    await services.reload('service_b', { size: 5 })
+    await services.reload('service_b', { size: 6 })
+    await expect(services.reload('service_a', { size: 13 })).rejects.toThrow('unlucky')
+    await expect(services.reload('service_a', { size: 'x' })).rejects.toThrow(/service_a, option size/)
+    expect(life).toEqual(['from 1 to 5', 'from 5 to 6', 'service_a stops', 'starts with 13', 'starts with 2'])
+    expect(services.difference({ service_a: { size: 2 }, service_b: { size: 6 } }).reload).toEqual([])
+    await expect(services.start('service_a', null)).rejects.toThrow('service_a runs already')
+    await expect(services.reload('service_c', null)).rejects.toThrow('service_c does not run')
+  })
 })
