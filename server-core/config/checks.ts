@@ -24,6 +24,8 @@ export interface Checked {
   readonly modules: readonly Configurable[]
   readonly services: readonly Configurable[]
   isOctal(path: Path): boolean
+  /** Options at the top of the file that the schema has refused: `config` has their defaults. */
+  readonly broken: ReadonlySet<string>
 }
 
 /** A warning starts anyway. */
@@ -33,30 +35,30 @@ type Rule = (checked: Checked) => readonly Found[] | Promise<readonly Found[]>
 /** The longest path that a UNIX socket can have (sun_path without its NUL); Node cuts longer ones silently. */
 export const maxSocketPath = 107
 
-const rules: readonly Rule[] = [
-  hostsTwice,
-  unservedHosts,
-  missingProgram,
-  listenerAddresses,
-  samePort,
-  unreachableLogin,
-  clearTextLogin,
-  controlSockets,
-  socketModes,
-  moduleOptions,
-  serviceOptions,
-  requiredModules,
-  certificates,
-  logFile,
+/**
+ * Each with the options that it takes from `config`: where one of them is wrong in itself, it has nothing to say. What modules
+ * and services take is said whatever else is wrong.
+ */
+const rules: readonly (readonly [Rule, ...(keyof Config)[]])[] = [
+  [hostsTwice, 'hosts'],
+  [unservedHosts, 'hosts', 'host_config'],
+  [missingProgram, 'hosts', 'host_config', 'auth_method', 'extauth_program'],
+  [listenerAddresses, 'listen'],
+  [samePort, 'listen'],
+  [unreachableLogin, 'listen'],
+  [clearTextLogin, 'listen'],
+  [controlSockets, 'control', 'data_dir'],
+  [socketModes, 'control'],
+  [moduleOptions],
+  [serviceOptions],
+  [requiredModules, 'hosts', 'host_config', 'modules'],
+  [certificates, 'certfiles', 'hosts', 'host_config'],
+  [logFile, 'log_file'],
 ]
 
-/** The part of it that needs no configuration that is right otherwise. */
-export function checkOptionBags(checked: Pick<Checked, 'raw' | 'modules' | 'services'>): Found[] {
-  return [...moduleOptions(checked), ...serviceOptions(checked)]
-}
-
 export async function checkConfig(checked: Checked): Promise<Found[]> {
-  const found = await Promise.all(rules.map(async (rule) => rule(checked)))
+  const applying = rules.filter(([, ...options]) => !options.some((option) => checked.broken.has(option)))
+  const found = await Promise.all(applying.map(async ([rule]) => rule(checked)))
   return found.flat()
 }
 

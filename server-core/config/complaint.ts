@@ -127,7 +127,7 @@ function mustBe(what: string, path: Path, value: unknown): string {
 }
 
 function shown(value: unknown): string {
-  if (Array.isArray(value)) return 'a list'
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list'
   if (typeof value === 'object') return 'a mapping'
   if (typeof value === 'string') return value.length > 60 ? 'this text' : `'${value}'`
   return String(value)

@@ -26,9 +26,17 @@ export type Loaded<T> =
   | {
       readonly ok: false
       readonly complaints: readonly Complaint[]
-      /** When it was YAML, and only the schema had complaints. */
-      readonly source?: Source
+      readonly rest?: Rest<T>
     }
+
+/** What is right in a file with mistakes: so that further checks need not wait until those are mended. */
+export interface Rest<T> {
+  /** With defaults in place of what is wrong. */
+  readonly value: T
+  readonly source: Source
+  /** The options at the top of the file that are wrong, somewhere inside. */
+  readonly broken: ReadonlySet<string>
+}
 
 /** What was read, for checks that go beyond the schema. */
 export interface Source {
@@ -56,9 +64,9 @@ export function checkYaml<S extends z.ZodType>(schema: S, text: string, file: st
     strict: true,
     logLevel: 'silent',
   })
-  const broken = [...document.errors, ...document.warnings]
-  if (broken.length > 0) {
-    return { ok: false, complaints: broken.map((error) => syntaxComplaint(error, text, lines, file)) }
+  const misread = [...document.errors, ...document.warnings]
+  if (misread.length > 0) {
+    return { ok: false, complaints: misread.map((error) => syntaxComplaint(error, text, lines, file)) }
   }
   let raw: unknown
   try {
@@ -77,11 +85,15 @@ export function checkYaml<S extends z.ZodType>(schema: S, text: string, file: st
   }
   const source = { raw, complaint, isOctal }
   const parsed = schema.safeParse(raw)
-  if (!parsed.success) {
-    const complaints = findings(parsed.error, schema, raw).map(complaint)
-    return { ok: false, complaints: inOrder(complaints), source }
-  }
-  return { ok: true, value: parsed.data, source }
+  if (parsed.success) return { ok: true, value: parsed.data, source }
+  const found = findings(parsed.error, schema, raw)
+  const complaints = inOrder(found.map(complaint))
+  const broken = new Set(found.map(({ path }) => String(path[0] ?? '')))
+  if (broken.has('')) return { ok: false, complaints }
+  const right = Object.fromEntries(Object.entries(raw as object).filter(([name]) => !broken.has(name)))
+  const rest = schema.safeParse(right)
+  if (!rest.success) return { ok: false, complaints }
+  return { ok: false, complaints, rest: { value: rest.data, source, broken } }
 }
 
 export function inOrder(complaints: readonly Complaint[]): Complaint[] {

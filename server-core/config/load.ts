@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { type Configurable, checkConfig, checkOptionBags } from './checks.ts'
+import { type Configurable, checkConfig } from './checks.ts'
 import { type Complaint, type Finding, optionName } from './complaint.ts'
 import { inOrder, loadYaml } from './load-yaml.ts'
 import { type Config, configSchema } from './schema.ts'
@@ -41,24 +41,24 @@ export function configPath(
 export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   const { path, modules, services } = options
   const loaded = path === undefined ? undefined : await loadYaml(configSchema, path)
-  if (loaded && !loaded.ok) {
-    const { source } = loaded
-    // What modules and services take is said whatever else is wrong.
-    const more = source ? checkOptionBags({ raw: source.raw, modules, services }).map(source.complaint) : []
-    const isSaid = ({ line, column }: Complaint) =>
-      loaded.complaints.some((said) => said.line === line && said.column === column)
-    return { ok: false, complaints: inOrder([...loaded.complaints, ...more.filter((one) => !isSaid(one))]) }
-  }
-  const config = absolute(loaded?.value ?? configSchema.parse({}), path === undefined ? '.' : dirname(path))
+  const said = loaded?.ok === false ? loaded.complaints : []
+  const right = loaded?.ok === false ? loaded.rest : loaded
+  // Nothing in it can be looked at further.
+  if (loaded && !right) return { ok: false, complaints: said }
+  const config = absolute(right?.value ?? configSchema.parse({}), path === undefined ? '.' : dirname(path))
   const found = await checkConfig({
     config,
-    raw: loaded?.source.raw ?? {},
+    raw: right?.source.raw ?? {},
     modules,
     services,
-    isOctal: (place) => loaded?.source.isOctal(place) ?? false,
+    isOctal: (place) => right?.source.isOctal(place) ?? false,
+    broken: right && 'broken' in right ? right.broken : new Set(),
   })
-  const place = loaded?.source.complaint ?? withoutFile
-  const complaints = found.filter((one) => !one.warning).map(place)
+  const place = right?.source.complaint ?? withoutFile
+  const isSaid = ({ line, column }: Complaint) =>
+    said.some((other) => other.line === line && other.column === column)
+  const more = found.filter((one) => !one.warning).map(place)
+  const complaints = [...said, ...more.filter((one) => !isSaid(one))]
   if (complaints.length > 0) return { ok: false, complaints: inOrder(complaints) }
   return { ok: true, config, warnings: inOrder(found.map(place)) }
 }
