@@ -86,6 +86,42 @@ test('a port that cannot be opened changes nothing either', async () => {
   taken.close()
 })
 
+test('what was opened is closed again when another thing cannot be had', async () => {
+  await started()
+  const [port = 0] = await freePorts(1)
+  const path = server.folder.file('taken')
+  writeFileSync(path, 'no socket')
+  const { code, stdout } = await reload({
+    hosts: ['localhost', 'shop.example'],
+    auth_password_format: 'plain',
+    listen: [
+      { port: 0, ip: '127.0.0.1', module: 'c2s', shaper: 'none' },
+      { port, ip: '127.0.0.1', module: 'c2s' },
+    ],
+    control: [{ path: server.socket }, { path }],
+  })
+  expect(code).toBe(1)
+  expect(stdout).toBe(`${path} is there and is no socket; move it out of the way\nNothing was changed.\n`)
+  await expect(TestClient.connect({ port })).rejects.toThrow()
+  expect(await must('registered_vhosts')).toBe('localhost\n')
+})
+
+test('a host whose module does not start is not served, and the rest is in place', async () => {
+  await started()
+  const modules = { mod_ping: {}, mod_echo: { host: 'echo.localhost' } }
+  // both hosts want the one domain
+  const { code, stdout } = await reload({ hosts: ['localhost', 'shop.example'], loglevel: 'debug', modules })
+  expect(code).toBe(1)
+  expect(stdout).toMatch(
+    /\nFailed:\n {2}host shop\.example: mod_echo on shop\.example did not start: .*echo\.localhost/,
+  )
+  expect(await must('registered_vhosts')).toBe('localhost\n')
+  expect(await must('get_loglevel')).toContain("'debug'")
+  // and it is, as soon as it can be
+  expect((await reload({ hosts: ['localhost', 'shop.example'], modules: { mod_ping: {} } })).code).toBe(0)
+  expect(await must('registered_vhosts')).toBe('localhost\nshop.example\n')
+})
+
 test('--dry-run says it and does not do it', async () => {
   await started()
   const config = { loglevel: 'debug', data_dir: 'elsewhere', send_timeout: 20 }
