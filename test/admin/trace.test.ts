@@ -1,9 +1,11 @@
 /** trace: what a user's clients say and hear, while it happens. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { withoutSecrets } from '../../server-core/admin/commands/trace.ts'
+import { traceCommand, withoutSecrets } from '../../server-core/admin/commands/trace.ts'
+import type { Row } from '../../server-core/admin/control-protocol.ts'
+import type { Authenticator } from '../../server-core/auth/authenticator.ts'
 import { parseElement } from '../../server-core/xml/parser.ts'
 import { elementToString } from '../../server-core/xml/serialize.ts'
-import { Wire } from '../harness/admin.ts'
+import { bareServer, Wire } from '../harness/admin.ts'
 import { TestClient } from '../harness/client.ts'
 import { type ServerInPlace, serverInPlace } from '../harness/server-in-place.ts'
 
@@ -71,6 +73,25 @@ test('of one resource only, and it ends when its time is over', async () => {
   expect(stdout).not.toContain('\tphone\t')
   await phone.close()
   await desk.close()
+})
+
+test('leaves nothing behind, shows what was too much as a number, and holds nobody up', async () => {
+  const abort = new AbortController()
+  const exists = { exists: async () => true } as unknown as Authenticator
+  const bare = bareServer({ authenticator: () => exists })
+  const caller = { listener: '', login: '', signal: abort.signal, log: bare.log, progress: () => undefined }
+  const rows = (await traceCommand(bare).run({ jid: 'alice@localhost' }, caller)) as AsyncGenerator<Row>
+  const info = { result: 'ok', user: 'alice', mechanism: 'PLAIN', backend: '', address: '::1' }
+  const first = rows.next()
+  for (let n = 0; n < 1_500; n++) void bare.hooks.run('c2s_auth_result', 'localhost', info)
+  expect(bare.hooks.ownedBy('trace')).toBeGreaterThan(0)
+  const told = [(await first).value as Row]
+  while (told.at(-1)?.[1] !== 'lost') told.push((await rows.next()).value as Row)
+  expect(told).toHaveLength(1_001)
+  expect(told.at(-1)?.[3]).toBe('500 were too many to be shown')
+  abort.abort()
+  expect((await rows.next()).done).toBe(true)
+  expect(bare.hooks.ownedBy('trace')).toBe(0)
 })
 
 test('what cannot be traced is said', async () => {

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import Sqlite from 'better-sqlite3'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openStorage } from '../../server-core/storage/index.ts'
+import { Database } from '../../server-core/storage/sqlite/database.ts'
 import { type Storage, StorageUnavailable } from '../../server-core/storage/storage.ts'
 import { type Folder, temporaryFolder } from '../harness/folder.ts'
 
@@ -77,6 +78,29 @@ test('what is restored replaces everything, and other programs on the same file 
   expect(raw.pragma('integrity_check', { simple: true })).toBe('ok')
   raw.close()
   expect(readdirSync(folder.path).filter((name) => name.includes('restore'))).toEqual([])
+})
+
+test('changes wait for a restore, however long it takes, and are told apart from it', async () => {
+  const database = new Database({ file: folder.file('data.sqlite'), deadline: 20 })
+  const order: string[] = []
+  let end: () => void = () => undefined
+  const restoring = database.exclusively(async () => {
+    await new Promise<void>((resolve) => {
+      end = resolve
+    })
+    order.push('restored')
+  })
+  const writing = database
+    .write((db) => db.run("INSERT INTO vcards (user, host, xml) VALUES ('u', 'h', 'v')"))
+    .then(() => order.push('written'))
+  await new Promise((resolve) => setTimeout(resolve, 60))
+  expect(order).toEqual([])
+  expect(database.waiting).toBe(1)
+  end()
+  await restoring
+  await writing
+  expect(order).toEqual(['restored', 'written'])
+  await database.close()
 })
 
 test('what is no sound database of ours changes nothing, and is said in words', async () => {

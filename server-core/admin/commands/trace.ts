@@ -116,9 +116,11 @@ async function* trace(
   signal.addEventListener('abort', end)
   try {
     while (!ended) {
-      yield* waiting.splice(0)
-      if (lost > 0) yield [new Date().toISOString(), 'lost', '', `${lost} were too many to be shown`]
+      // Together, before anything more can come: what is missing is missing behind these.
+      const [ready, missing] = [waiting.splice(0), lost]
       lost = 0
+      yield* ready
+      if (missing > 0) yield [new Date().toISOString(), 'lost', '', `${missing} were too many to be shown`]
       if (ended || waiting.length > 0) continue
       await new Promise<void>((resolve) => {
         wake = resolve
