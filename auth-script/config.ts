@@ -23,6 +23,17 @@ export class ConfigMistakes extends Error {
 
 const name = z.string().regex(/^[a-z0-9_-]+$/i, 'must be a word')
 
+async function allTypes(): Promise<ReadonlyMap<string, BackendType>> {
+  const types = new Map<string, BackendType>()
+  for (const [type, load] of Object.entries(backendTypes)) types.set(type, await load())
+  return types
+}
+
+/** What extauth.yml may say. */
+export async function extauthSchema(): Promise<ReturnType<typeof schemaOf>> {
+  return schemaOf(await allTypes())
+}
+
 function schemaOf(types: ReadonlyMap<string, BackendType>) {
   const variants = [...types].map(([type, { options }]) =>
     z.strictObject({ type: z.literal(type), ...options }),
@@ -56,7 +67,10 @@ function schemaOf(types: ReadonlyMap<string, BackendType>) {
       .record(hostName(), z.strictObject({ chain: z.array(name).min(1) }))
       .optional()
       .describe('served hosts, each with its backends in order; absent: every host, with all backends'),
-    backends: z.record(name, backend).refine((all) => Object.keys(all).length > 0, 'must have one at least'),
+    backends: z
+      .record(name, backend)
+      .refine((all) => Object.keys(all).length > 0, 'must have one at least')
+      .describe('where accounts are: a name for each, its type and the options of that type'),
   })
 }
 
@@ -100,8 +114,7 @@ const daemonOptions = z.strictObject({
 
 /** Rejects with ConfigMistakes. */
 export async function loadExtauthConfig(file: string, log: Logger): Promise<Plan> {
-  const types = new Map<string, BackendType>()
-  for (const [type, load] of Object.entries(backendTypes)) types.set(type, await load())
+  const types = await allTypes()
   const loaded = await loadYaml(schemaOf(types), file)
   if (!loaded.ok) throw new ConfigMistakes(loaded.complaints)
   const { value, source } = loaded
