@@ -5,7 +5,7 @@ import { type Client, findSockets, NoServer, openClient, Refused } from './clien
 import { isLocal } from './local.ts'
 import type { NewFile } from './new-file.ts'
 import { Printer } from './print.ts'
-import { CannotWrite, Output, type OutputStream, ReaderGone, styleFor } from './terminal.ts'
+import { CannotWrite, type Output, type OutputStream, outputTo, ReaderGone, styleFor } from './terminal.ts'
 import {
   type CommandLine,
   type GlobalOptions,
@@ -56,8 +56,8 @@ export class Program {
 
   constructor(context: Context) {
     this.context = context
-    this.out = new Output(context.stdout)
-    this.err = new Output(context.stderr)
+    this.out = outputTo(context.stdout)
+    this.err = outputTo(context.stderr)
   }
 
   /** One more command line on the same connection, with options and outputs of its own. */

@@ -65,6 +65,15 @@ export class Output {
   }
 }
 
+const outputs = new WeakMap<OutputStream, Output>()
+
+/** The one output to that stream: many commands of a batch print to the same. */
+export function outputTo(stream: OutputStream): Output {
+  const known = outputs.get(stream) ?? new Output(stream)
+  outputs.set(stream, known)
+  return known
+}
+
 /** Text in bold or dim, where the terminal and the person want it (NO_COLOR). */
 export interface Style {
   bold(text: string): string

@@ -102,3 +102,11 @@ test.skipIf(!existsSync('/dev/full'))('what cannot be written is one sentence, a
     closeSync(full)
   }
 })
+
+test('a batch of many lines says what its lines say, and nothing else', async () => {
+  const { child, ended, stderr } = start('batch', '-')
+  child.stdin.end('help endless\n'.repeat(30))
+  child.stdout.resume()
+  await before(10_000, 'the end', ended)
+  expect(await stderr).toBe('30 done, 0 failed\n')
+})
