@@ -23,11 +23,11 @@ export async function askPassword(
   })
   try {
     const { password } = await prompt<{ password: string }>([
-      { type: 'password', name: 'password', message: question, mask: '*' },
+      { type: 'password', name: 'password', message: question, mask: '*', toggleMask: false },
     ])
     if (!twice) return password === '' ? undefined : Buffer.from(password)
     const { again } = await prompt<{ again: string }>([
-      { type: 'password', name: 'again', message: 'once more', mask: '*' },
+      { type: 'password', name: 'again', message: 'once more', mask: '*', toggleMask: false },
     ])
     if (password === again && password !== '') return Buffer.from(password)
     stderr.write(password === '' ? 'The password is empty.\n' : 'These are not the same.\n')

@@ -76,6 +76,8 @@ export function commandLine(version: string): Command {
     )
     .option('--log-file <file>', 'file to append the log to; standard error when absent', notEmpty)
     .allowExcessArguments(false)
+    .helpCommand('help [command]', 'say what a command does, and its flags')
+    .configureHelp({ showGlobalOptions: true })
     .showHelpAfterError('(see --help)')
 }
 

@@ -60,7 +60,8 @@ export async function runExtauth(context: ExtauthContext): Promise<number> {
     if (error instanceof CommanderError && error.exitCode === 0) return 0
     if (!(error instanceof CommanderError || error instanceof UsageError)) throw error
     if (error instanceof UsageError) context.stderr.write(`gatehouse-extauth: ${error.message}\n`)
-    const isCommand = program.commands.some((command) => context.words.includes(command.name()))
+    const commands = [...program.commands.map((command) => command.name()), 'help']
+    const isCommand = commands.some((command) => context.words.includes(command))
     if (isCommand || context.stdin.isTTY) return 2
     await serveNothing(context, error.message)
     return 2

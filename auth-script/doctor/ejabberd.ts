@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { isMap, isScalar, LineCounter, parseDocument } from 'yaml'
+import { reason } from '../../server-core/config/load-yaml.ts'
 import {
   asList,
   type HostSettings,
@@ -86,7 +87,7 @@ function optionsOf(file: string, complaints: string[], depth = 0): Options {
         if (!options.has(option)) options.set(option, setting)
       }
     } catch (error) {
-      complaints.push(`include_config_file: ${path} cannot be read: ${(error as Error).message}`)
+      complaints.push(`include_config_file: ${path} cannot be read: ${reason(error)}`)
     }
   }
   return depth > 0 ? options : withoutMacros(options)

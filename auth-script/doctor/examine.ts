@@ -4,7 +4,9 @@ import { availableParallelism, totalmem } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { verifyNobody } from '../../server-core/accounts/password.ts'
+import { reason } from '../../server-core/config/load-yaml.ts'
 import { silentLogger } from '../../server-core/log.ts'
+import { prepareHost } from '../../server-core/xmpp/jid.ts'
 import {
   type Finding,
   formatSection,
@@ -90,7 +92,7 @@ export async function examine(context: ExtauthContext, flags: DoctorFlags): Prom
   if (plan !== undefined) {
     const deployment = new Deployment(plan, silentLogger())
     try {
-      show({ title: 'answers', findings: judgeReply(plan, server) })
+      show({ title: 'answers', findings: [...judgeHosts(plan, server), ...judgeReply(plan, server)] })
       for (const section of await healthOf(plan, context.uid)) show(section)
       const hosts = server.hosts.map(({ host }) => host)
       // A backend that is out has been named already.
@@ -132,7 +134,7 @@ async function readServer(flags: DoctorFlags): Promise<ServerSettings> {
   try {
     return ejabberd === undefined ? readMongooseim(file) : readEjabberd(file)
   } catch (error) {
-    throw new UsageError(`${file} cannot be read: ${(error as Error).message}`)
+    throw new UsageError(`${file} cannot be read: ${reason(error)}`)
   }
 }
 
@@ -155,6 +157,20 @@ async function planOf(flags: Flags, show: (section: Section) => void): Promise<P
     show({ title: 'configuration', findings: [wrong((error as Error).message, remedy)] })
     return undefined
   }
+}
+
+/** The server may ask for hosts that the configuration of the accounts does not have. */
+function judgeHosts({ hosts }: Plan, server: ServerSettings): Finding[] {
+  if (hosts === undefined) return []
+  const asked = server.hosts.filter(({ methods }) => methods.value.includes('external'))
+  return asked
+    .filter(({ host }) => !hosts.has(prepareHost(host) ?? host))
+    .map(({ host }) =>
+      wrong(
+        `${host} is asked for and not served: hosts are ${[...hosts.keys()].join(', ')}`,
+        `add it to hosts: {${host}: {chain: […]}}`,
+      ),
+    )
 }
 
 /** What the server makes of an outage. */
