@@ -26,9 +26,13 @@ if [ ! -x "$node" ]; then
 fi
 # A server may have closed its standard error; answers would get there.
 true >&2 || exec 2>/dev/null
+# A server runs many of these, and most of what a request leaves behind is gone at once: a small young generation, and no code
+# kept ready that is not needed. It saves half of the memory and costs a few requests in a hundred.
+small='--max-semi-space-size=1 --optimize-for-size'
+export MALLOC_ARENA_MAX="${MALLOC_ARENA_MAX:-1}"
 export UV_THREADPOOL_SIZE="${UV_THREADPOOL_SIZE:-8}"
 # A daemon has no pipe, and descriptor 3 may be a socket of systemd's.
 if [ -n "$LISTEN_FDS" ]; then
-  exec "$node" "$here/gatehouse-extauth-main.js" "$@"
+  exec "$node" $small "$here/gatehouse-extauth-main.js" "$@"
 fi
-GATEHOUSE_EXTAUTH_ANSWERS=3 exec "$node" "$here/gatehouse-extauth-main.js" "$@" 3>&1 1>&2
+GATEHOUSE_EXTAUTH_ANSWERS=3 exec "$node" $small "$here/gatehouse-extauth-main.js" "$@" 3>&1 1>&2

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { peers } from '../test/harness/find.ts'
 import { ctl } from './ctl.ts'
 import { extauth } from './extauth.ts'
+import { extauthService } from './extauth-service.ts'
 import { ldapBenchmark } from './ldap.ts'
 import { server } from './server.ts'
 import { type Bench, figure, format } from './table.ts'
@@ -24,7 +25,7 @@ const ldap: Bench = {
   },
 }
 
-const benches: readonly Bench[] = [ctl, extauth, ldap, server, xml]
+const benches: readonly Bench[] = [ctl, extauth, extauthService, ldap, server, xml]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -1,0 +1,108 @@
+/** The daemon from its flags to its end. */
+import { readFile } from 'node:fs/promises'
+import type { Logger } from '../../server-core/log.ts'
+import { UnixSocketError } from '../../server-core/unix-socket.ts'
+import { Keeper } from '../keeper.ts'
+import { loadPlan } from '../load-plan.ts'
+import { type Metrics, serveMetrics, writeMetrics } from '../metrics.ts'
+import { type Flags, sourceOf } from '../options.ts'
+import type { DaemonPlan } from '../plan.ts'
+import { type ExtauthContext, openLog } from '../program.ts'
+import { handleSignals } from '../signals.ts'
+import { Statistics } from '../statistics.ts'
+import { Daemon } from './daemon.ts'
+import { handedOver, openSockets } from './sockets.ts'
+
+export interface DaemonFlags extends Flags {
+  readonly listen?: string
+  readonly listenLines?: string
+}
+
+/** How long the end may take: a request's deadline and a little, and what backends may take to end; in milliseconds. */
+const times = { margin: 500, close: 2000 }
+
+/** Exit status: 0 after a signal, 1 when it cannot listen. */
+export async function runDaemon(context: ExtauthContext, flags: DaemonFlags): Promise<number> {
+  sourceOf(flags)
+  const log = await openLog(flags)
+  context.onFault((error) => log.error({ err: error }, 'a fault'))
+  const statistics = new Statistics()
+  // Its frames always tell a failure from a "no"; what becomes of that is the relay's to know.
+  const load = async () => ({ ...(await loadPlan(flags, log)), hostKind: 'gatehouse' as const })
+  const keeper = new Keeper(load, log, statistics)
+  const stopped = new Promise<void>((stop) => handleSignals(context, { stop, keeper, statistics, log }))
+  await keeper.start()
+  let metrics: readonly Metrics[] = []
+  try {
+    const handed = handedOver(context.env, context.pid)
+    const plan = daemonPlan(flags, keeper.plan?.daemon)
+    if (handed.length === 0 && plan.path === undefined && plan.linePath === undefined) {
+      throw new UnixSocketError(
+        keeper.plan === undefined
+          ? 'nothing can be listened on before the configuration is right'
+          : 'nothing says where to listen: give --listen PATH, `daemon: {path: …}` in extauth.yml, or a systemd socket',
+      )
+    }
+    const service = new Daemon({
+      maxConnections: Math.min(plan.maxConnections, await descriptorsFor()),
+      deadline: () => keeper.deadline,
+      carryOut: (payload, signals) => keeper.carryOut(payload, signals),
+      log,
+      statistics,
+    })
+    const sockets = await openSockets(
+      handed,
+      plan,
+      (socket, protocol) => service.connected(socket, protocol),
+      (error) => log.warn({ reason: error.message }, 'a connection could not be accepted'),
+    )
+    metrics = await openMetrics(plan, keeper.plan?.metricsFile, statistics, context.pid, log)
+    log.info({ sockets: sockets.map(({ protocol, where }) => `${protocol} at ${where}`) }, 'answering')
+    await stopped
+    await Promise.all(sockets.map((socket) => socket.close()))
+    await service.stop(keeper.deadline + times.margin)
+    log.info('ending')
+    return 0
+  } catch (error) {
+    if (!(error instanceof UnixSocketError)) throw error
+    log.error({ reason: error.message }, 'cannot listen')
+    return 1
+  } finally {
+    await Promise.all(metrics.map((one) => one.close()))
+    await Promise.race([keeper.close(), new Promise((resolve) => setTimeout(resolve, times.close).unref())])
+  }
+}
+
+function daemonPlan(flags: DaemonFlags, configured: DaemonPlan | undefined): DaemonPlan {
+  const plan = configured ?? { mode: 0o600, maxConnections: 1024 }
+  return {
+    ...plan,
+    path: flags.listen ?? plan.path,
+    linePath: flags.listenLines ?? plan.linePath,
+  }
+}
+
+/** So many connections leave descriptors for databases, directories and the log. */
+async function descriptorsFor(): Promise<number> {
+  const limits = await readFile('/proc/self/limits', 'utf8').catch(() => '')
+  const limit = Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? Number.POSITIVE_INFINITY)
+  return Math.max(8, limit - 64)
+}
+
+async function openMetrics(
+  plan: DaemonPlan,
+  file: string | undefined,
+  statistics: Statistics,
+  pid: number,
+  log: Logger,
+): Promise<Metrics[]> {
+  const open = file === undefined ? [] : [writeMetrics(file, statistics, pid, log)]
+  if (plan.metrics === undefined) return open
+  try {
+    return [...open, await serveMetrics(plan.metrics, statistics)]
+  } catch (error) {
+    // Nobody is to be locked out because nobody can watch.
+    log.error({ reason: (error as Error).message }, 'the metrics cannot be served')
+    return open
+  }
+}
