@@ -3,7 +3,10 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { findProgram } from '../harness/find.ts'
 import { type Folder, temporaryFolder } from '../harness/folder.ts'
+import { programs } from '../harness/paths.ts'
+import { startTerminal } from '../harness/tmux.ts'
 import { extauth } from './in-place.ts'
 
 let folder: Folder
@@ -199,4 +202,25 @@ describe('test', () => {
     expect(empty.stderr).toMatch(/no password was given/)
     expect(empty.status).toBe(2)
   })
+
+  test.skipIf(findProgram('tmux') === undefined)(
+    'on a terminal the password is asked for once, and not shown',
+    {
+      timeout: 30_000,
+    },
+    async () => {
+      const terminal = await startTerminal([programs.extauth, 'test', 'ann@a.test', ...both()])
+      try {
+        await terminal.shows('Password for ann@a.test')
+        await terminal.type('secret')
+        await terminal.shows('******')
+        await terminal.press('Enter')
+        const screen = await terminal.shows(/yes, after/)
+        expect(screen).toMatch(/own +password: right/)
+        expect(screen).not.toMatch(/secret|toggle/)
+      } finally {
+        await terminal.stop()
+      }
+    },
+  )
 })

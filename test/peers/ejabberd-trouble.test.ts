@@ -73,7 +73,11 @@ describePeer(['ejabberd', 'slapd'], 'ejabberd in trouble', () => {
     expect((await run(programs.extauth, ['account', 'add', ...account], { input: 'secret\n' })).code).toBe(0)
     await until('a login', async () => (await login(ejabberd, `ann@${own}`, 'secret')) === 'in', 25_000)
     expect(await login(ejabberd, `ann@${own}`, 'Secret')).toBe('not-authorized')
-    expect(await login(ejabberd, `alice@${directory}`, 'wonder:land')).toBe('in')
+    // Each process reads the file again in its own time.
+    await until('both processes', async () => {
+      const all = Array.from({ length: 6 }, () => login(ejabberd, `alice@${directory}`, 'wonder:land'))
+      return (await Promise.all(all)).every((answer) => answer === 'in')
+    })
     expect(processes()).toEqual(before)
   })
 
@@ -137,6 +141,19 @@ describePeer(['ejabberd', 'slapd'], 'ejabberd in trouble', () => {
       expect(await login(ejabberd, `ann@${own}`, 'secret')).toBe('in')
       expect(await login(ejabberd, `ann@${own}`, 'Secret')).toBe('not-authorized')
     }
+  })
+
+  test('passwords that do not fit into a frame cost ejabberd its workers, and nobody anything else', {
+    timeout: 40_000,
+  }, async () => {
+    const longest = 65_535 - Buffer.byteLength(`auth:ann:${own}:`)
+    expect(await login(ejabberd, `ann@${own}`, 'x'.repeat(longest))).toBe('not-authorized')
+    for (let i = 0; i < 4; i++) {
+      expect(await login(ejabberd, `ann@${own}`, 'x'.repeat(longest + 1))).not.toBe('in')
+    }
+    await until('a login', async () => (await login(ejabberd, `ann@${own}`, 'secret')) === 'in')
+    await until('two processes', () => processes().length === 2)
+    expect(await login(ejabberd, `ann@${own}`, 'Secret')).toBe('not-authorized')
   })
 
   test('at the end of ejabberd no process is left', { timeout: 20_000 }, async () => {
