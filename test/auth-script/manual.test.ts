@@ -31,6 +31,13 @@ test.each(Object.keys(tables))('the table of options: %s', (name) => {
   expect(written, 'the table in docs/extauth.md').toBe(tables[name])
 })
 
+test('every command is named', async () => {
+  const { stdout } = await extauth(['help'])
+  const names = [...(stdout.split('Commands:')[1] ?? '').matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name)
+  expect(names.length).toBeGreaterThan(5)
+  for (const name of names) expect(page).toMatch(new RegExp(`\`(gatehouse-extauth )?${name}\\b`))
+})
+
 test('every type of backend has a section', () => {
   for (const type of Object.keys(backendTypes)) expect(page).toContain(`\n### ${type}\n`)
 })
