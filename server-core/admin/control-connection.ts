@@ -400,6 +400,11 @@ export class ControlConnection {
       const error: ErrorReply = { code: errorCodes.failed, message: 'the answer is larger than 1 MiB' }
       line = JSON.stringify({ jsonrpc: '2.0', id: id ?? null, error })
     }
+    // the answers of one turn of the event loop leave together
+    if (socket.writableCorked === 0) {
+      socket.cork()
+      setImmediate(() => socket.uncork())
+    }
     if (!socket.write(`${line}\n`) && this.#sendTimer === undefined) {
       this.#sendTimer = setTimeout(() => socket.destroy(), sendTimeout)
     }

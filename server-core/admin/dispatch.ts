@@ -12,7 +12,7 @@ import type { Logger } from '../log.ts'
 import { StorageUnavailable } from '../storage/storage.ts'
 import { prepareHost } from '../xmpp/jid.ts'
 import { type CommandRegistry, describeArgument } from './command-registry.ts'
-import { type ErrorReply, errorCodes } from './control-protocol.ts'
+import { type ArgumentDescription, type ErrorReply, errorCodes } from './control-protocol.ts'
 
 /** A reply that is an error; its message is for the person who runs the command. */
 export class CallError extends Error {
@@ -136,8 +136,28 @@ function isNo(result: CommandResult): boolean {
   return typeof result === 'object' && 'ok' in result && !result.ok
 }
 
+/** What is made of a command's arguments once, and used for each call. */
+interface Prepared {
+  readonly schema: z.ZodObject
+  readonly arguments: ReadonlyMap<string, ArgumentDescription>
+}
+
+const prepared = new WeakMap<CommandSpec, Prepared>()
+
+function prepare(spec: CommandSpec): Prepared {
+  let made = prepared.get(spec)
+  if (!made) {
+    const described = Object.entries(spec.args).map(
+      ([name, schema]) => [name, describeArgument(name, schema)] as const,
+    )
+    made = { schema: z.strictObject(spec.args), arguments: new Map(described) }
+    prepared.set(spec, made)
+  }
+  return made
+}
+
 function checkArguments(spec: CommandSpec, params: Readonly<Record<string, unknown>>) {
-  const schema = z.strictObject(spec.args)
+  const { schema } = prepare(spec)
   const parsed = schema.safeParse(params)
   if (parsed.success) return parsed.data
   const unknown = Object.keys(params).find((name) => !Object.hasOwn(spec.args, name))
@@ -157,10 +177,9 @@ function argumentMessage(
   message: string,
   params: Readonly<Record<string, unknown>>,
 ): string {
-  const schema = spec.args[name]
   if (params[name] === undefined) return `argument '${name}' is missing`
-  if (schema === undefined) return message
-  const argument = describeArgument(name, schema)
+  const argument = prepare(spec).arguments.get(name)
+  if (argument === undefined) return message
   if (argument.type === 'integer' && typeof params[name] !== 'number')
     return `Argument '${name}' must be an integer`
   // What was given is not repeated when it is a secret.
@@ -187,8 +206,7 @@ function withoutSecrets(
 ): Readonly<Record<string, unknown>> {
   const safe: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(params)) {
-    const schema = spec.args[name]
-    const argument = schema && describeArgument(name, schema)
+    const argument = prepare(spec).arguments.get(name)
     if (!argument) continue
     if (argument.secret) safe[name] = '[secret]'
     else if (argument.names === 'file') safe[name] = '[file]'
