@@ -22,6 +22,9 @@ export interface UnixSocketOptions {
   readonly group?: string | undefined
 }
 
+/** Connections that may wait to be accepted: a pool of relays starts all at once, and has no patience for "try again". */
+const backlog = 2_048
+
 /** A socket that nobody answers on was left behind by a crash. */
 export async function removeStale({ what, path }: UnixSocketOptions): Promise<void> {
   const bytes = Buffer.byteLength(path)
@@ -78,7 +81,7 @@ export async function listenAt(
     }
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
-      server.listen(hidden, () => {
+      server.listen({ path: hidden, backlog }, () => {
         server.off('error', reject)
         resolve()
       })
