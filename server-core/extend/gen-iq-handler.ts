@@ -9,6 +9,7 @@ import { StanzaError } from '../xmpp/errors.ts'
 import type { Jid } from '../xmpp/jid.ts'
 import { errorReply, resultReply, type Stanza } from '../xmpp/stanza.ts'
 import { answerTo } from './answer-to.ts'
+import { shareOf } from './share.ts'
 
 /** `local`: packets to the host; `sm`: packets to the bare JIDs of its accounts. */
 export type IqComponent = 'local' | 'sm'
@@ -114,7 +115,7 @@ class Handler {
   handle(job: Job): void | Promise<void> {
     if (this.#queues.length === 0) return this.#run(job)
     const queue =
-      this.#queues[this.#queues.length === 1 ? 0 : hash(job.request.from.text) % this.#queues.length]
+      this.#queues[this.#queues.length === 1 ? 0 : shareOf(job.request.from.text, this.#queues.length)]
     if (queue?.add(job)) return
     return refuse(job, new StanzaError('resource-constraint', 'too many requests are waiting'))
   }
@@ -124,12 +125,6 @@ class Handler {
       for (const job of queue.drain()) await refuse(job, new StanzaError('service-unavailable'))
     }
   }
-}
-
-function hash(text: string): number {
-  let h = 0
-  for (let i = 0; i < text.length; i++) h = (Math.imul(h, 31) + text.charCodeAt(i)) >>> 0
-  return h
 }
 
 function refuse(job: Job, error: StanzaError): void | Promise<void> {

@@ -5,6 +5,7 @@
 
 import { answerTo } from '../extend/answer-to.ts'
 import type { HookRegistry } from '../extend/hooks.ts'
+import { shareOf } from '../extend/share.ts'
 import type { Logger } from '../log.ts'
 import type { Element } from '../xml/element.ts'
 import { errorReply, type Stanza } from '../xmpp/stanza.ts'
@@ -121,7 +122,5 @@ function choose(key: RouteKey, stanza: Stanza, n: number): number {
   if (key === 'random') return Math.floor(Math.random() * n)
   const jid = key === 'source' || key === 'bare-source' ? stanza.from : stanza.to
   const text = key === 'source' || key === 'destination' ? jid.text : jid.bareText
-  let hash = 0
-  for (let i = 0; i < text.length; i++) hash = (Math.imul(hash, 31) + text.charCodeAt(i)) >>> 0
-  return hash % n
+  return shareOf(text, n)
 }
