@@ -1,5 +1,6 @@
 /** How commands find the account or the session that they are about. */
 import type { Authenticator } from '../../auth/authenticator.ts'
+import { CommandError } from '../../extend/command.ts'
 import type { Session } from '../../routing/session.ts'
 import { makeJid, prepareHost, prepareResource, prepareUser } from '../../xmpp/jid.ts'
 import type { AdminServer } from '../admin-server.ts'
@@ -28,6 +29,18 @@ export async function existingAccount(
 ): Promise<Account | undefined> {
   const account = findAccount(server, user, host)
   return account && (await account.auth.exists(account.user, authDeadline(signal))) ? account : undefined
+}
+
+/** The same for commands to which a missing account is an error; rejects with CommandError. */
+export async function neededAccount(
+  server: AdminServer,
+  user: string,
+  host: string,
+  signal: AbortSignal,
+): Promise<Account> {
+  const account = await existingAccount(server, user, host, signal)
+  if (!account) throw new CommandError(doesNotExist(user, host).text)
+  return account
 }
 
 /** `{ok: false}` with the sentence that all commands have for it. */

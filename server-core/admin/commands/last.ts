@@ -2,7 +2,7 @@
 import { CommandError, type CommandSpec, defineCommand } from '../../extend/command.ts'
 import type { LastService } from '../../extend/provided.ts'
 import type { AdminServer } from '../admin-server.ts'
-import { doesNotExist, existingAccount, sessionsOf } from './account.ts'
+import { doesNotExist, existingAccount, neededAccount, sessionsOf } from './account.ts'
 import { host, integer, user, word } from './arguments.ts'
 
 export function lastService(server: AdminServer, name: string): LastService {
@@ -34,8 +34,7 @@ export function lastCommands(server: AdminServer): readonly CommandSpec[] {
       },
       example: 'get_last alice localhost',
       async run(args, caller) {
-        const account = await existingAccount(server, args.user, args.host, caller.signal)
-        if (!account) throw new CommandError(doesNotExist(args.user, args.host).text)
+        const account = await neededAccount(server, args.user, args.host, caller.signal)
         if (sessionsOf(server, args.user, args.host).length > 0) return [[new Date().toISOString(), 'ONLINE']]
         const last = await lastService(server, account.host).get(account.user)
         if (last) return [[dateText(last.seconds), last.status]]
@@ -53,8 +52,7 @@ export function lastCommands(server: AdminServer): readonly CommandSpec[] {
       result: { kind: 'integer', name: 'value' },
       example: 'get_offline_count alice localhost',
       async run(args, caller) {
-        const account = await existingAccount(server, args.user, args.host, caller.signal)
-        if (!account) throw new CommandError(doesNotExist(args.user, args.host).text)
+        const account = await neededAccount(server, args.user, args.host, caller.signal)
         return server.storage.offline.count(account.user, account.host)
       },
     }),

@@ -6,7 +6,7 @@ import { parseElement } from '../../xml/parser.ts'
 import { elementToString } from '../../xml/serialize.ts'
 import { StanzaError } from '../../xmpp/errors.ts'
 import type { AdminServer } from '../admin-server.ts'
-import { doesNotExist, existingAccount } from './account.ts'
+import { doesNotExist, existingAccount, neededAccount } from './account.ts'
 import { host, user, word, xml } from './arguments.ts'
 
 export function privateCommands(server: AdminServer): readonly CommandSpec[] {
@@ -22,8 +22,7 @@ export function privateCommands(server: AdminServer): readonly CommandSpec[] {
       result: { kind: 'string', name: 'xml' },
       example: 'private_get alice localhost storage storage:bookmarks',
       async run(args, caller) {
-        const account = await existingAccount(server, args.user, args.host, caller.signal)
-        if (!account) throw new CommandError(doesNotExist(args.user, args.host).text)
+        const account = await neededAccount(server, args.user, args.host, caller.signal)
         const store = server.provided(account.host, 'private')
         if (!store) throw new CommandError(notLoaded(account.host))
         const kept = await store.get(account.user, args.ns)

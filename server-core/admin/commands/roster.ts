@@ -7,7 +7,7 @@ import { rosterTextProblem } from '../../xmpp/roster-texts.ts'
 import type { AdminServer } from '../admin-server.ts'
 import type { Row } from '../control-protocol.ts'
 import { byTexts } from '../order.ts'
-import { doesNotExist, existingAccount } from './account.ts'
+import { existingAccount, neededAccount } from './account.ts'
 import { host, user, word } from './arguments.ts'
 import { processRosterItems } from './roster-process.ts'
 import { rosterPushCommands } from './roster-push.ts'
@@ -118,8 +118,7 @@ export function rosterCommands(server: AdminServer): readonly CommandSpec[] {
       result: { kind: 'integer', name: 'value' },
       example: 'get_roster_count alice localhost',
       async run(args, caller) {
-        const account = await existingAccount(server, args.user, args.host, caller.signal)
-        if (!account) throw new CommandError(doesNotExist(args.user, args.host).text)
+        const account = await neededAccount(server, args.user, args.host, caller.signal)
         return server.storage.rosters.count(account.user, account.host)
       },
     }),

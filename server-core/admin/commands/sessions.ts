@@ -6,7 +6,7 @@ import { prepareHost } from '../../xmpp/jid.ts'
 import type { AdminServer } from '../admin-server.ts'
 import type { Column, Row } from '../control-protocol.ts'
 import { byTexts } from '../order.ts'
-import { doesNotExist, existingAccount, kickReason, sessionOf, sessionsOf } from './account.ts'
+import { kickReason, neededAccount, sessionOf, sessionsOf } from './account.ts'
 import { host, integer, resource, user, word } from './arguments.ts'
 
 const sessionColumns: readonly Column[] = [
@@ -107,8 +107,7 @@ export function sessionCommands(server: AdminServer): readonly CommandSpec[] {
       },
       example: 'get_presence alice localhost',
       async run(args, caller) {
-        const account = await existingAccount(server, args.user, args.host, caller.signal)
-        if (!account) throw new CommandError(doesNotExist(args.user, args.host).text)
+        const account = await neededAccount(server, args.user, args.host, caller.signal)
         const [best] = sessionsOf(server, account.user, account.host)
           .filter((session) => session.presence !== undefined)
           .sort((a, b) => (b.priority ?? 0) - (a.priority ?? 0))

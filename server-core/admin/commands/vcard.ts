@@ -12,7 +12,7 @@ import { isXmlText } from '../../xml/serialize.ts'
 import { ns } from '../../xmpp/namespaces.ts'
 import type { AdminServer } from '../admin-server.ts'
 import type { ResultShape, Row } from '../control-protocol.ts'
-import { doesNotExist, existingAccount } from './account.ts'
+import { doesNotExist, existingAccount, neededAccount } from './account.ts'
 import { host, user, word } from './arguments.ts'
 
 const values: ResultShape = { kind: 'list', columns: [{ name: 'value', type: 'string' }] }
@@ -133,8 +133,7 @@ async function found(
   path: readonly string[],
   caller: Caller,
 ): Promise<Row[]> {
-  const account = await existingAccount(server, name, hostName, caller.signal)
-  if (!account) throw new CommandError(doesNotExist(name, hostName).text)
+  const account = await neededAccount(server, name, hostName, caller.signal)
   const card = await service(server, account.host).get(account.user)
   if (!card) throw new CommandError('Vcard not found')
   let elements: Element[] = [card]
