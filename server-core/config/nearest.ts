@@ -41,9 +41,3 @@ export function nearestAll(word: string, known: Iterable<string>, most = 3): str
 export function nearest(word: string, known: Iterable<string>): string | undefined {
   return nearestAll(word, known, 1)[0]
 }
-
-/** `, did you mean 'x'?`, or '' when nothing is near. */
-export function didYouMean(word: string, known: Iterable<string>): string {
-  const found = nearest(word, known)
-  return found === undefined ? '' : `, did you mean '${found}'?`
-}
