@@ -1,36 +1,42 @@
 // Bundles the three programs into dist/: plain JavaScript, our own code in a few shared chunks. Libraries stay in
 // node_modules, so that native ones work and the heavy ones are loaded only where they are needed.
+// gatehousectl runs for a moment only, so it is one CommonJS file: Node starts that faster than ES modules.
 import { spawnSync } from 'node:child_process'
 import { chmod, cp, mkdir, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
 import { build } from 'esbuild'
 
 const programs = {
   gatehouse: 'server-core/main.ts',
-  gatehousectl: 'ctl/main.ts',
   'gatehouse-extauth-main': 'auth-script/main.ts',
   'hash-worker': 'server-core/accounts/formats/hashing/worker.ts',
 }
 
 // Made beside dist and moved there file by file: programs that run from there load chunks later, and must find theirs.
 const made = `dist-${process.pid}`
-await build({
-  entryPoints: programs,
+const options = {
   outdir: made,
   bundle: true,
-  splitting: true,
-  format: 'esm',
   platform: 'node',
   target: 'node20',
   packages: 'external',
   sourcemap: true,
   logLevel: 'warning',
+}
+await build({ ...options, entryPoints: programs, format: 'esm', splitting: true })
+await build({
+  ...options,
+  entryPoints: { gatehousectl: 'ctl/main.ts' },
+  format: 'cjs',
+  outExtension: { '.js': '.cjs' },
+  minifySyntax: true,
+  minifyWhitespace: true,
 })
 await cp('auth-script/launcher.sh', `${made}/gatehouse-extauth`)
 await cp('auth-script/relay/relay.c', `${made}/relay.c`)
 // The launcher compiles the relay at its first use; here it is done early, if there is a compiler.
 spawnSync('cc', ['-O2', '-o', `${made}/gatehouse-extauth-relay`, `${made}/relay.c`], { stdio: 'inherit' })
 
-for (const file of ['gatehouse.js', 'gatehousectl.js', 'gatehouse-extauth'])
+for (const file of ['gatehouse.js', 'gatehousectl.cjs', 'gatehouse-extauth'])
   await chmod(`${made}/${file}`, 0o755)
 await mkdir('dist', { recursive: true })
 const files = await readdir(made)
@@ -46,7 +52,7 @@ for (const file of await readdir('dist')) {
 // In a checkout `npx gatehousectl …` finds the programs here, as it would in an installed package.
 const bins = {
   gatehouse: 'gatehouse.js',
-  gatehousectl: 'gatehousectl.js',
+  gatehousectl: 'gatehousectl.cjs',
   'gatehouse-extauth': 'gatehouse-extauth',
 }
 await mkdir('node_modules/.bin', { recursive: true })

@@ -1,5 +1,4 @@
 /** The words behind a command's name → its parameters: which form they are, files and standard input read, gaps asked for. */
-import { open } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type {
   ArgumentDescription,
@@ -26,7 +25,7 @@ export interface ArgumentSource {
   /** Standard input as it comes. */
   readonly stdin: AsyncIterable<Buffer | string>
   /** Asks for an argument that is missing; undefined where there is no terminal. */
-  ask:
+  readonly ask:
     | ((argument: ArgumentDescription, given: Readonly<Record<string, JsonValue>>) => Promise<string>)
     | undefined
 }
@@ -48,7 +47,7 @@ export async function buildArguments(
   words: readonly Word[],
   source: ArgumentSource,
 ): Promise<Arguments> {
-  const names = chooseForm(command, hosts, words, source.ask !== undefined)
+  const names = chooseForm(command, hosts, words, () => source.ask !== undefined)
   const params: Record<string, JsonValue> = {}
   let file: AsyncIterator<string> | undefined
   let newFile: string | undefined
@@ -112,7 +111,7 @@ function chooseForm(
   command: CommandDescription,
   hosts: readonly string[],
   words: readonly Word[],
-  canAsk: boolean,
+  canAsk: () => boolean,
 ): readonly string[] {
   const forms = command.forms.filter(({ names }) => names.length === words.length)
   if (forms.length === 1) return forms[0]?.names ?? []
@@ -125,7 +124,7 @@ function chooseForm(
     throw new UsageError(`neither of ${given} is a host of this server (${hosts.join(', ')})`)
   }
   const longest = command.forms.reduce((a, b) => (b.names.length > a.names.length ? b : a))
-  if (canAsk && words.length < longest.names.length) return longest.names
+  if (words.length < longest.names.length && canAsk()) return longest.names
   const differences = command.forms.map(({ names }) => names.length - words.length)
   throw new WrongCount(differences.reduce((best, more) => (Math.abs(more) < Math.abs(best) ? more : best)))
 }
@@ -170,6 +169,7 @@ async function* decoded(chunks: AsyncIterable<Buffer | string>, name: string): A
 
 /** Opened at once, so that a missing file is noticed before anything is asked of the server. */
 async function opened(path: string, cwd: string): Promise<AsyncIterable<Buffer | string>> {
+  const { open } = await import('node:fs/promises')
   try {
     return (await open(resolve(cwd, path))).createReadStream()
   } catch (error) {

@@ -1,5 +1,5 @@
 /** The client's end of the control socket: finds it, and makes calls on it. */
-import { readFile } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import {
@@ -78,7 +78,7 @@ export async function findSockets(
 async function socketsOf(file: string): Promise<string[] | undefined> {
   let text: string
   try {
-    text = await readFile(file, 'utf8')
+    text = readFileSync(file, 'utf8')
   } catch {
     return undefined
   }

@@ -15,7 +15,7 @@ function login(): string {
   }
 }
 
-process.exitCode = await runCtl({
+void runCtl({
   argv,
   cwd: process.cwd(),
   environment: process.env,
@@ -29,4 +29,6 @@ process.exitCode = await runCtl({
     process.once('SIGINT', call)
     return () => process.off('SIGINT', call)
   },
+}).then((code) => {
+  process.exitCode = code
 })

@@ -1,5 +1,4 @@
 /** Questions on a terminal: missing arguments, secrets without echo, whether something shall really be destroyed. */
-import { createPromptModule } from 'inquirer'
 import type { ArgumentDescription } from '../server-core/admin/control-protocol.ts'
 import type { OutputStream } from './terminal.ts'
 
@@ -15,7 +14,8 @@ export interface Prompts {
 }
 
 /** Questions go to standard error: standard output is the result's. */
-export function openPrompts(input: NodeJS.ReadStream, output: OutputStream): Prompts {
+export async function openPrompts(input: NodeJS.ReadStream, output: OutputStream): Promise<Prompts> {
+  const { createPromptModule } = await import('inquirer')
   const ask = createPromptModule({ input, output: output as NodeJS.WriteStream })
   const answer = async <T>(question: Record<string, unknown>): Promise<T> => {
     try {
@@ -30,6 +30,8 @@ export function openPrompts(input: NodeJS.ReadStream, output: OutputStream): Pro
       throw error
     }
   }
+  const hidden = (message: string) =>
+    answer<string>({ type: 'password', message, mask: false, toggleMask: false })
   const label = ({ name, doc }: ArgumentDescription) => (doc === '' ? `${name}:` : `${name} (${doc}):`)
   return {
     async argument(argument, suggestions) {
@@ -48,23 +50,12 @@ export function openPrompts(input: NodeJS.ReadStream, output: OutputStream): Pro
           argument.type !== 'integer' || /^[+-]?\d+$/.test(text) || 'It must be an integer.',
       })
     },
-    async secret(argument) {
-      const first = await answer<string>({
-        type: 'password',
-        message: `${argument.name}:`,
-        mask: false,
-        toggleMask: false,
-      })
-      if (argument.isNew !== true) return first
-      const second = await answer<string>({
-        type: 'password',
-        message: `${argument.name} again:`,
-        mask: false,
-        toggleMask: false,
-      })
-      if (first === second) return first
-      output.write('They differ; once more.\n')
-      return this.secret(argument)
+    async secret({ name, isNew }) {
+      for (;;) {
+        const first = await hidden(`${name}:`)
+        if (isNew !== true || first === (await hidden(`${name} again:`))) return first
+        output.write('They differ; once more.\n')
+      }
     },
     confirm: (question) => answer<boolean>({ type: 'confirm', message: question, default: false }),
   }

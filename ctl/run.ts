@@ -1,6 +1,13 @@
 /** One run of the command line: understands the words, asks the server, prints, gives the exit code. */
-import { type CommandDescription, type Description, methods } from '../server-core/admin/control-protocol.ts'
-import { buildArguments, WrongCount } from './arguments.ts'
+import manifest from '../package.json' with { type: 'json' }
+import {
+  type ArgumentDescription,
+  type CommandDescription,
+  type Description,
+  type JsonValue,
+  methods,
+} from '../server-core/admin/control-protocol.ts'
+import { type ArgumentSource, buildArguments, WrongCount } from './arguments.ts'
 import { type Client, findSockets, NoServer, openClient, Refused } from './client.ts'
 import { isLocal } from './local.ts'
 import type { NewFile } from './new-file.ts'
@@ -62,7 +69,19 @@ export class Program {
 
   /** One more command line on the same connection, with options and outputs of its own. */
   child(options: GlobalOptions, outputs: Pick<Context, 'stdout' | 'stderr'> = this.context): Program {
-    const child = new Program({ ...this.context, stdin: this.context.stdin, ...outputs })
+    const { context } = this
+    const child = new Program({
+      argv: context.argv,
+      cwd: context.cwd,
+      environment: context.environment,
+      login: context.login,
+      get stdin() {
+        return context.stdin
+      },
+      stdout: outputs.stdout,
+      stderr: outputs.stderr,
+      onInterrupt: context.onInterrupt,
+    })
     child.options = { ...this.options, ...options }
     child.#client = this.#client
     child.#description = this.#description
@@ -77,7 +96,8 @@ export class Program {
 
   /** Whether somebody can be asked: both ends are a terminal. */
   get canAsk(): boolean {
-    return this.context.stdin.isTTY === true && this.err.isTerminal
+    // In this order: opening standard input takes longer than a whole command.
+    return this.err.isTerminal && this.context.stdin.isTTY === true
   }
 
   get format(): OutputFormat {
@@ -92,7 +112,7 @@ export class Program {
     this.options = line.options
     const [first, ...rest] = line.words
     if (line.options.version) {
-      await this.out.write(`gatehousectl ${await version()}\n`)
+      await this.out.write(`gatehousectl ${manifest.version}\n`)
       return exit.done
     }
     if (first === undefined) {
@@ -139,14 +159,9 @@ export class Program {
     if (this.options.dryRun && !command.preview) {
       throw new UsageError(`${name} has no --dry-run; the commands that destroy something do`)
     }
-    const prompts = this.canAsk ? await this.#prompts(client, description) : undefined
     let built: Awaited<ReturnType<typeof buildArguments>>
     try {
-      built = await buildArguments(command, description.hosts, words, {
-        cwd: this.context.cwd,
-        stdin: this.context.stdin,
-        ask: prompts,
-      })
+      built = await buildArguments(command, description.hosts, words, this.#source(client, description))
     } catch (error) {
       if (!(error instanceof WrongCount)) throw error
       const { wrongCount } = await import('./help.ts')
@@ -244,13 +259,22 @@ export class Program {
     this.#shown = false
   }
 
-  async #prompts(client: Client, description: Description) {
+  /** Where arguments come from that are no words; looked at only when one is needed. */
+  #source(client: Client, description: Description): ArgumentSource {
+    const program = this
     const { context } = this
-    return async (
-      ...[argument, given]: Parameters<NonNullable<Parameters<typeof buildArguments>[3]['ask']>>
-    ) => {
+    return {
+      cwd: context.cwd,
+      get stdin() {
+        return context.stdin
+      },
+      get ask() {
+        return program.canAsk ? ask : undefined
+      },
+    }
+    async function ask(argument: ArgumentDescription, given: Readonly<Record<string, JsonValue>>) {
       const { openPrompts } = await import('./prompt.ts')
-      const prompts = openPrompts(context.stdin, context.stderr)
+      const prompts = await openPrompts(context.stdin, context.stderr)
       if (argument.secret) return prompts.secret(argument)
       const { suggestions } = await import('./suggestions.ts')
       return prompts.argument(argument, await suggestions(client, description, argument, given))
@@ -272,9 +296,8 @@ export class Program {
     }
     const { openPrompts } = await import('./prompt.ts')
     const what = [command.name, ...words.map(({ text }) => text)].join(' ')
-    const sure = await openPrompts(this.context.stdin, this.context.stderr).confirm(
-      `${what}: this cannot be taken back. Go on?`,
-    )
+    const prompts = await openPrompts(this.context.stdin, this.context.stderr)
+    const sure = await prompts.confirm(`${what}: this cannot be taken back. Go on?`)
     if (!sure) await this.err.write('Nothing was done.\n')
     return sure
   }
@@ -364,10 +387,4 @@ export class Stopped extends Error {}
 /** `check-account` is `check_account`; arguments are never changed. */
 export function commandName(word: Word): string {
   return word.text.replaceAll('-', '_')
-}
-
-async function version(): Promise<string> {
-  const { readFile } = await import('node:fs/promises')
-  const text = await readFile(new URL('../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
 }

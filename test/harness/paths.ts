@@ -5,7 +5,7 @@ export const root = resolve(import.meta.dirname, '../..')
 
 export const programs = {
   gatehouse: `${root}/dist/gatehouse.js`,
-  gatehousectl: `${root}/dist/gatehousectl.js`,
+  gatehousectl: `${root}/dist/gatehousectl.cjs`,
   extauth: `${root}/dist/gatehouse-extauth`,
 } as const
 
