@@ -185,6 +185,8 @@ export class Program {
     })
     const target = newFile === undefined ? undefined : await this.#newFile(newFile)
     let callId = -1
+    // Before the command is sent: from then on Ctrl-C is the command's.
+    const stop = this.#interruption(client, () => callId)
     const { name } = command
     const [method, sent] = this.options.dryRun ? [methods.preview, { command: name, params }] : [name, params]
     const call = client.call(
@@ -200,7 +202,6 @@ export class Program {
         callId = id
       },
     )
-    const stop = this.#interruption(client, () => callId)
     try {
       const reply = await Promise.race([call, stop.promise])
       this.#clearProgress()

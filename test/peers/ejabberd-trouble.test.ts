@@ -66,7 +66,10 @@ describePeer(['ejabberd', 'slapd'], 'ejabberd in trouble', () => {
   test('a configuration with mistakes ends no process; once it is right, logins work', {
     timeout: 40_000,
   }, async () => {
-    const before = await until('two processes', () => (processes().length === 2 ? processes() : undefined))
+    const before = await until('two processes', () => {
+      const now = processes()
+      return now.length === 2 ? now : undefined
+    })
     expect(await login(ejabberd, `ann@${own}`, 'secret')).not.toBe('in')
     configure()
     const account = [`ann@${own}`, '--config', folder.file('extauth.yml')]

@@ -80,7 +80,7 @@ describePeer(['ejabberd', 'slixmpp'], 'ejabberd with gatehouse-extauth', () => {
     expect(await ejabberd.ctl('unregister', 'bob', 'lab.test')).toMatchObject({ code: 0 })
     expect(await ejabberd.ctl('check_account', 'bob', 'lab.test')).toMatchObject({ code: 1 })
     expect(await ejabberd.ctl('check_password', 'bob', 'lab.test', 'second')).toMatchObject({ code: 1 })
-  }, 60_000)
+  }, 150_000)
 
   test('a real client logs in with the right password, and only with that', async () => {
     expect(await ejabberd.ctl('register', 'alice', 'lab.test', 'grün: €')).toMatchObject({ code: 0 })
@@ -88,7 +88,7 @@ describePeer(['ejabberd', 'slixmpp'], 'ejabberd with gatehouse-extauth', () => {
     expect(await login('alice', 'wrong')).toBe('not-authorized')
     expect(await login('nobody', 'grün: €')).toBe('not-authorized')
     expect(await login('ALICE', 'grün: €')).toBe('session')
-  }, 60_000)
+  }, 150_000)
 
   test('ejabberd survives the program being killed', async () => {
     expect(await ejabberd.ctl('register', 'carol', 'lab.test', 'pw')).toMatchObject({ code: 0 })
@@ -99,5 +99,5 @@ describePeer(['ejabberd', 'slixmpp'], 'ejabberd with gatehouse-extauth', () => {
     expect(await login('carol', 'pw')).toBe('session')
     expect(await login('carol', 'wrong')).toBe('not-authorized')
     expect(ejabberd.log()).not.toContain('unexpected_response')
-  }, 60_000)
+  }, 150_000)
 })
