@@ -45,10 +45,15 @@ export function ldapBackend(options: LdapOptions, log: Logger): LdapBackend {
   }
 
   async function logIn(server: Server, who: Who, password: string, limit: Deadline): Promise<Verdict> {
+    const began = performance.now()
     const located = await locator.toLogIn(server, who, limit)
-    if (typeof located === 'string') return { ok: false, reason: located }
+    if (typeof located === 'string') {
+      await server.refusals.wait(began, limit)
+      return { ok: false, reason: located }
+    }
     const result = await server.asUser(limit, (connection) => connection.bind(located.dn, password, limit))
     const verdict = bindVerdict(result)
+    if (!verdict.ok) server.refusals.refused(performance.now() - began)
     if (!verdict.ok && result.code !== codes.invalidCredentials) {
       log.info({ ...who, entry: located.dn, result: inWords(result) }, 'the directory refuses the login')
     }

@@ -11,6 +11,7 @@ import { type Deadline, deadlineIn } from './deadline.ts'
 import { NoAnswer } from './no-answer.ts'
 import { type Encryption, encryptionOf, isHere, type LdapOptions, type ServerAddress } from './options.ts'
 import { Pool } from './pool.ts'
+import { RefusalTimes } from './refusal-times.ts'
 import { codes, inWords } from './result-code.ts'
 
 /** A probe's pause and its patience: a server that is back is noticed within their sum, less than 4 s. */
@@ -26,6 +27,7 @@ export class Server {
   /** For logs: `ldap://host:port (starttls)`. */
   readonly name: string
   readonly encryption: Encryption
+  readonly refusals = new RefusalTimes()
   readonly #options: LdapOptions
   readonly #log: Logger
   readonly #target: Target
@@ -181,8 +183,13 @@ export class Server {
   async #bind(connection: Connection, deadline: Deadline): Promise<void> {
     const { ldap_rootdn: name, ldap_password_file: file } = this.#options
     if (name === '') return
-    const result = await connection.bind(name, await readPassword(file), deadline)
-    if (result.code === codes.success) return
+    const password = await readPassword(file)
+    const began = performance.now()
+    const result = await connection.bind(name, password, deadline)
+    if (result.code === codes.success) {
+      this.refusals.bound(performance.now() - began)
+      return
+    }
     throw new NoAnswer('unreachable', `the server refuses ldap_rootdn and its password: ${inWords(result)}`)
   }
 }
