@@ -9,6 +9,7 @@ import { allOperations, type HostKind, hostKinds } from './host-kind.ts'
 import { Learner } from './learner.ts'
 import { Operations, type Result, type Signals } from './operations.ts'
 import { Deployment, type Plan } from './plan.ts'
+import { RecentChanges } from './recent-changes.ts'
 import { SqliteBackend } from './sqlite.ts'
 import type { Statistics } from './statistics.ts'
 import { Throttle } from './throttle.ts'
@@ -23,6 +24,7 @@ export class Keeper {
   readonly #load: () => Promise<Plan>
   readonly #log: Logger
   readonly #statistics: Statistics
+  readonly #recent = new RecentChanges()
   #inUse: InUse | undefined
   #problem = 'it has not started yet'
   #timer: NodeJS.Timeout | undefined
@@ -78,7 +80,14 @@ export class Keeper {
     const throttle = new Throttle(plan.throttle === 0 ? 0 : longestHold)
     const learner =
       plan.learn === undefined ? undefined : new Learner(plan.learn, this.#log, this.#statistics)
-    const operations = new Operations({ deployment, allowed, throttle, learner, log: this.#log })
+    const operations = new Operations({
+      deployment,
+      allowed,
+      throttle,
+      learner,
+      recent: this.#recent,
+      log: this.#log,
+    })
     this.#inUse = new InUse(deployment, operations, learner)
     clearTimeout(this.#timer)
     for (const { backend } of plan.backends) if (backend instanceof SqliteBackend) void this.#tryOut(backend)

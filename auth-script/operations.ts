@@ -6,6 +6,7 @@ import type { Logger } from '../server-core/log.ts'
 import { prepareHost, prepareUser } from '../server-core/xmpp/jid.ts'
 import type { Learner } from './learner.ts'
 import type { Deployment } from './plan.ts'
+import { type RecentChanges, replayWindow } from './recent-changes.ts'
 import type { Throttle } from './throttle.ts'
 
 /** The reason is for the log. A failure is no answer: it could not be found out. */
@@ -36,14 +37,13 @@ export interface OperationsOptions {
   readonly allowed: readonly Operation[]
   readonly throttle: Throttle
   readonly learner?: Learner | undefined
+  readonly recent: RecentChanges
   readonly log: Logger
 }
 
 /** In bytes. */
 const maxUser = 1023
 const maxPassword = 4096
-/** A server that lost this program in the middle of a registration sends it again to another one (in seconds). */
-const replayWindow = 60
 /** What ejabberd's `ban_account` sets as the password: this, time, random characters and the reason, between `--`. */
 const banPrefix = 'BANNED_ACCOUNT--'
 
@@ -97,6 +97,8 @@ export class Operations {
     if (!isPassword(request)) return { outcome: deny('not a password'), op, user, host }
     const password = request.password ?? Buffer.alloc(0)
     try {
+      // A password that is being written to another backend must not come after the change.
+      if (op !== 'auth' && op !== 'isuser') await options.learner?.settled(user, host)
       const answer = await operations[op]({ user, host, password, authenticator, signals, options })
       const outcome: Outcome = answer.ok ? { kind: 'allow' } : deny(answer.reason)
       return { outcome, op, user, host, backend: answer.backend }
@@ -122,11 +124,24 @@ export class Operations {
   }
 }
 
-async function auth({ user, host, password, authenticator, signals, options }: Call): Promise<Answer> {
+async function auth(call: Call): Promise<Answer> {
+  const { user, password, authenticator, options } = call
+  const answer = await checkPassword(call)
+  if (answer.ok) options.learner?.learn(authenticator, user, password, answer.backend)
+  return answer
+}
+
+async function checkPassword({
+  user,
+  host,
+  password,
+  authenticator,
+  signals,
+  options,
+}: Call): Promise<Answer> {
   const answer = await authenticator.checkPassword(user, password, signals.deadline)
   if (answer.ok) {
     options.throttle.right(user, host)
-    options.learner?.learn(authenticator, user, password, answer.backend)
   } else {
     const ms = options.throttle.wrong(user, host)
     if (ms > 0) await signals.hold(ms)
@@ -153,13 +168,20 @@ async function setpass({ user, password, authenticator, signals, options }: Call
   return answer
 }
 
-async function tryregister({ user, password, authenticator, signals }: Call): Promise<Answer> {
+async function tryregister({ user, host, password, authenticator, signals, options }: Call): Promise<Answer> {
+  const change = { op: 'tryregister', user, host, password } as const
   const answer = await authenticator.register(user, password, signals.change)
+  if (answer.ok) options.recent.add(change)
   if (answer.ok || answer.reason !== 'exists') return answer
-  const created = await authenticator.created(user, signals.deadline)
-  if (created === undefined || Date.now() / 1000 - created >= replayWindow) return answer
+  // Who sends it again may have lost another process over it: then only the account tells.
+  if (!options.recent.has(change) && !(await isNew(user, authenticator, signals))) return answer
   const again = await authenticator.checkPassword(user, password, signals.deadline)
   return again.ok ? again : answer
+}
+
+async function isNew(user: string, authenticator: Authenticator, signals: Signals): Promise<boolean> {
+  const created = await authenticator.created(user, signals.deadline)
+  return created !== undefined && Date.now() - created * 1000 < replayWindow
 }
 
 /** Whoever is gone already is removed as wanted. */
@@ -169,8 +191,16 @@ async function removeuser({ user, authenticator, signals }: Call): Promise<Answe
 }
 
 async function removeuser3(call: Call): Promise<Answer> {
-  const answer = await auth(call)
-  return answer.ok ? call.authenticator.remove(call.user, call.signals.change) : answer
+  const { user, host, password, options } = call
+  const change = { op: 'removeuser3', user, host, password } as const
+  const answer = await checkPassword(call)
+  if (!answer.ok) {
+    const isAgain = answer.reason === 'unknown' && options.recent.has(change)
+    return isAgain ? { ok: true, backend: answer.backend } : answer
+  }
+  const removed = await removeuser(call)
+  if (removed.ok) options.recent.add(change)
+  return removed
 }
 
 function deny(reason: string): Outcome {

@@ -11,6 +11,7 @@ import { Operations, type Outcome } from '../operations.ts'
 import { type Flags, UsageError } from '../options.ts'
 import { Deployment, type Plan } from '../plan.ts'
 import type { ExtauthContext } from '../program.ts'
+import { RecentChanges } from '../recent-changes.ts'
 import { Throttle } from '../throttle.ts'
 import type { AddCommand } from './index.ts'
 
@@ -73,7 +74,8 @@ async function logIn(deployment: Deployment, payload: Buffer, log: Logger): Prom
   const { plan } = deployment
   const kind: HostKind = hostKinds[plan.hostKind ?? 'ejabberd']
   const allowed = (plan.operations ?? kind.operations).filter((op) => kind.operations.includes(op))
-  const operations = new Operations({ deployment, allowed, throttle: new Throttle(0), log })
+  const recent = new RecentChanges()
+  const operations = new Operations({ deployment, allowed, throttle: new Throttle(0), recent, log })
   const controller = new AbortController()
   const late = new Error('no answer in time')
   const tooLate = new Promise<Outcome>((resolve) => {

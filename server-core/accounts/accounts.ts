@@ -171,13 +171,18 @@ export class Accounts {
     return known(await this.#storage.accounts.setDisabled(user, host, true))
   }
 
-  async ban(user: string, host: string, ban: { reason: string; by: string }): Promise<Verdict> {
+  async ban(
+    user: string,
+    host: string,
+    ban: { reason: string; by: string },
+    signal?: AbortSignal,
+  ): Promise<Verdict> {
     const since = Math.floor(Date.now() / 1000)
-    return known(await this.#storage.accounts.setBan(user, host, { since, ...ban }))
+    return known(await this.#storage.accounts.setBan(user, host, { since, ...ban }, signal))
   }
 
-  async unban(user: string, host: string): Promise<Verdict> {
-    return known(await this.#storage.accounts.setBan(user, host, undefined))
+  async unban(user: string, host: string, signal?: AbortSignal): Promise<Verdict> {
+    return known(await this.#storage.accounts.setBan(user, host, undefined, signal))
   }
 
   /** Whether the account is there and may be used: what a proof without the password leaves open. */

@@ -45,8 +45,11 @@ export class InternalBackend implements AuthBackend {
     ban: { readonly reason: string; readonly by: string } | undefined,
     signal: AbortSignal,
   ): Promise<Verdict> {
-    signal.throwIfAborted()
-    return answer(ban === undefined ? this.accounts.unban(user, host) : this.accounts.ban(user, host, ban))
+    return answer(
+      ban === undefined
+        ? this.accounts.unban(user, host, signal)
+        : this.accounts.ban(user, host, ban, signal),
+    )
   }
 
   async scramKeys(

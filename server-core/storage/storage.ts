@@ -92,7 +92,7 @@ export interface AccountStore {
   /** Replaces one credential if it is still what was read (compare and swap); false if it has changed meanwhile. */
   replaceCredential(user: string, host: string, old: Credential, now: readonly Credential[]): Promise<boolean>
   setDisabled(user: string, host: string, disabled: boolean): Promise<boolean>
-  setBan(user: string, host: string, ban: Ban | undefined): Promise<boolean>
+  setBan(user: string, host: string, ban: Ban | undefined, signal?: AbortSignal): Promise<boolean>
   /** The users of a host, in order of the name. */
   list(host: string): AsyncIterable<string>
   /** The hosts that have accounts, in order of the name. */

@@ -92,6 +92,9 @@ describe.each(storageNames)('%s', (name) => {
       expect(await storage.accounts.get('ann', host)).toMatchObject({ disabled: false, ban: undefined })
       expect(await storage.accounts.setDisabled('bob', host, true)).toBe(false)
       expect(await storage.accounts.setBan('bob', host, ban)).toBe(false)
+      const gone = storage.accounts.setBan('ann', host, ban, AbortSignal.abort(new Error('gone')))
+      await expect(gone).rejects.toThrow('gone')
+      expect(await storage.accounts.get('ann', host)).toMatchObject({ ban: undefined })
     })
 
     test('are listed in order of their names, also over several pages, and host by host', async () => {

@@ -108,7 +108,7 @@ export class SqliteAccounts implements AccountStore {
     )
   }
 
-  async setBan(user: string, host: string, ban: Ban | undefined): Promise<boolean> {
+  async setBan(user: string, host: string, ban: Ban | undefined, signal?: AbortSignal): Promise<boolean> {
     return this.#database.write(
       (db) =>
         db.run(
@@ -119,6 +119,7 @@ export class SqliteAccounts implements AccountStore {
           host,
           user,
         ) > 0,
+      signal,
     )
   }
 
