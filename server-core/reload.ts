@@ -55,6 +55,7 @@ const effects: Readonly<Record<keyof Config, Effect>> = {
   connections_per_address: 'applied',
   failed_logins_per_minute: 'applied',
   iq_needs_presence: 'applied',
+  hook_timeout: 'applied',
 }
 
 /** The parts of the server that a configuration changes. */

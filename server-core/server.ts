@@ -95,7 +95,7 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
   const storage = await openStorage('sqlite', { file: folder.database })
   parts.add(() => storage.close())
 
-  const hooks = new HookRegistry(log)
+  const hooks = new HookRegistry(log, live.hooks)
   const router = new Router(hooks, log)
   const iqs = new IqHandlers(log)
   const accountExists = async (user: string, host: string): Promise<boolean> =>
@@ -305,6 +305,11 @@ function liveOptions(config: () => Config) {
       },
       get failedLoginsPerMinute() {
         return config().failed_logins_per_minute
+      },
+    },
+    hooks: {
+      get handlerTimeout() {
+        return config().hook_timeout
       },
     },
     idle: {

@@ -222,7 +222,7 @@ describe('modules and services', () => {
 
   test.each([
     [['load_module', 'nowhere', 'mod_echo'], 'nowhere is not a host of this server (localhost)'],
-    [['load_module', 'localhost', 'mod_ecco'], 'there is no module mod_ecco'],
+    [['load_module', 'localhost', 'mod_ecco'], "there is no module mod_ecco, did you mean 'mod_echo'?"],
     [['load_module', 'localhost', 'mod_ping'], 'mod_ping runs on localhost already'],
     [
       ['load_module', 'localhost', 'mod_echo', '[1]'],

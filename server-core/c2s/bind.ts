@@ -33,7 +33,8 @@ async function bind(c2s: C2s, iq: Element, request: Element): Promise<void> {
   if (tried > c2s.server.config.bind_attempts)
     throw new StreamError('policy-violation', 'too many bind requests')
   const asked = getChild(request, 'resource', ns.bind)
-  await claim(c2s, resourceFor(asked ? getTagCdata(asked) : ''))
+  const wanted = asked ? getTagCdata(asked) : ''
+  await claim(c2s, await offered(c2s, resourceFor(wanted), wanted))
   if (c2s.state.name !== 'wait_for_session') return
   await load(c2s)
   if (c2s.state.name !== 'wait_for_session') return
@@ -57,6 +58,18 @@ function resourceFor(asked: string): string {
   if (resource === undefined)
     throw new StanzaError('bad-request', 'this resource has characters that are not allowed')
   return resource
+}
+
+/** Modules may choose another resource, or refuse. */
+async function offered(c2s: C2s, resource: string, asked: string): Promise<string> {
+  const { sid, user, server } = c2s
+  const host = c2s.served.name
+  const choice = await server.hooks.fold('c2s_handle_bind', host, { resource }, { sid, user, host, asked })
+  if (choice.refused) throw choice.refused
+  if (choice.resource === resource) return resource
+  const prepared = prepareResource(choice.resource)
+  if (prepared === undefined) throw new Error('a module has chosen a resource that none can have')
+  return prepared
 }
 
 /** Without its subscription lists a session does not open: it would show its presence to nobody, and nobody's to it. */

@@ -24,7 +24,7 @@ import { Liveness } from './liveness.ts'
 import { Login } from './login.ts'
 import { orderToEnd } from './orders.ts'
 import { Presence } from './presence.ts'
-import { refusal } from './refusal.ts'
+import { refusal, unwritable } from './refusal.ts'
 import { handleStanza } from './stanza-in.ts'
 import {
   type C2sState,
@@ -138,6 +138,7 @@ export class C2s implements Session {
     }
     this.#negotiationTimer = setTimeout(() => this.#timedOut(), config.negotiation_timeout)
     this.become(waitForStream)
+    void server.hooks.run('c2s_init', '', { sid: this.sid, address: connection.remoteAddress })
     if (listener.tls) void this.login.directTls()
   }
 
@@ -212,6 +213,9 @@ export class C2s implements Session {
 
   /** Lost, unless the session was over before: a client that can resume has its time for that. */
   onClosed(reason: string | undefined): void {
+    if (this.#jid) {
+      void this.server.hooks.run('c2s_closed', this.#jid.host, { session: this, reason: reason ?? '' })
+    }
     if (this.state === sessionEstablished && this.management?.id) this.#detach(reason)
     else this.end(reason ?? 'connection closed')
     if (this.state === ended) this.#settleOver()
@@ -311,8 +315,10 @@ export class C2s implements Session {
     try {
       text = elementToString(element)
     } catch (err) {
-      // no client can have sent it; who gets it has done nothing wrong
+      // no client can have sent it; who gets it has done nothing wrong, and who waits for an answer gets one
       this.server.log.error({ err, jid: this.#jid?.text }, 'a stanza cannot be written as XML and is dropped')
+      const answer = stanza && unwritable(stanza)
+      if (answer) this.send(answer.element, answer)
       return
     }
     if (this.management) this.management.send(text, stanza)
@@ -415,6 +421,10 @@ export class C2s implements Session {
   #detach(reason: string | undefined): void {
     this.server.log.info({ jid: this.jid.text, reason }, 'connection lost, the session waits')
     this.become({ name: 'resume' })
+    void this.server.hooks.run('c2s_session_pending', this.jid.host, {
+      session: this,
+      reason: reason ?? '',
+    })
   }
 
   /** A new connection of the same client continues this session; it knows `h` of our stanzas. */

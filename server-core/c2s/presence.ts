@@ -70,7 +70,7 @@ export class Presence {
     const { hooks } = c2s.server
     const { host } = c2s.jid
     const priority = readPriority(element)
-    const presence = await hooks.fold('c2s_update_presence', host, element, { session: c2s })
+    const presence = (await hooks.fold('c2s_update_presence', host, element, { session: c2s })) ?? element
     if (this.#isOver) return
     const first = this.last === undefined
     const before = first ? -1 : this.priority

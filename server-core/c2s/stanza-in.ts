@@ -9,7 +9,7 @@ import type { C2s } from './c2s.ts'
 
 export function handleStanza(c2s: C2s, element: Element): void | Promise<void> {
   const kind = element.ns === ns.client ? stanzaKind(element) : undefined
-  if (!kind) throw new StreamError('unsupported-stanza-type')
+  if (!kind) return unknownElement(c2s, element)
   const { jid } = c2s
   const from = attr(element, 'from')
   if (from !== undefined && from !== jid.text && !isOwn(from, jid)) throw new StreamError('invalid-from')
@@ -23,6 +23,14 @@ export function handleStanza(c2s: C2s, element: Element): void | Promise<void> {
     return dispatch(c2s, stanza, toText !== undefined)
   }
   return hooked(c2s, stanza, toText !== undefined)
+}
+
+/** What is no stanza is a module's (XEP-0352), or nobody's. */
+function unknownElement(c2s: C2s, element: Element): void | Promise<void> {
+  const taken = c2s.server.hooks.run('c2s_authenticated_packet', c2s.jid.host, { session: c2s, element })
+  return goOn(taken, (isTaken) => {
+    if (!isTaken) throw new StreamError('unsupported-stanza-type')
+  })
 }
 
 /** The own full or bare JID, however it is written. */

@@ -14,6 +14,8 @@ const wrap = 2 ** 32
 /** The client is asked after so many stanzas, or so long after the last, in milliseconds. */
 const askAfterStanzas = 20
 const askAfterTime = 2_000
+/** Modules are told that a client owes an acknowledgement so long, in milliseconds. */
+const overdueAfter = 10_000
 
 interface Unacknowledged {
   readonly text: string
@@ -34,6 +36,7 @@ export class StreamManagement {
   #bytes = 0
   #sinceAsked = 0
   #askedAt: number | undefined
+  #isOverdue = false
   #lastSent = 0
 
   constructor(c2s: C2s, resumable: boolean) {
@@ -74,15 +77,25 @@ export class StreamManagement {
 
   #ask(now: number): void {
     this.#sinceAsked = 0
+    if (this.#askedAt === undefined) this.#isOverdue = false
     this.#askedAt ??= now
     this.#c2s.stream.send(el('r', { xmlns: ns.sm }))
   }
 
   /** Looked at every second: asks after a pause; true when an answer is overdue. */
   check(now: number, ackTimeout: number): boolean {
-    if (this.#askedAt !== undefined) return now - this.#askedAt > ackTimeout
+    if (this.#askedAt !== undefined) {
+      const owed = now - this.#askedAt
+      if (owed >= overdueAfter && !this.#isOverdue) this.#tellOverdue()
+      return owed > ackTimeout
+    }
     if (this.#queue.length > 0 && now - this.#lastSent >= askAfterTime) this.#ask(now)
     return false
+  }
+
+  #tellOverdue(): void {
+    this.#isOverdue = true
+    void this.#c2s.server.hooks.run('c2s_ack_overdue', this.#c2s.jid.host, { session: this.#c2s })
   }
 
   /** `<a h='…'/>`: that much has arrived (XEP-0198 §4). */

@@ -9,6 +9,11 @@ import { prepareHost } from '../xmpp/jid.ts'
 export type Fields = Readonly<Record<string, z.ZodType>>
 export type Values<F extends Fields> = { readonly [K in keyof F]: z.output<F[K]> }
 
+/** Whether something is a schema of this vocabulary's library, whichever copy of it has made it. */
+export function isSchema(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && '_zod' in value && 'safeParse' in value
+}
+
 const timeUnits: Readonly<Record<string, number>> = {
   ms: 1,
   millisecond: 1,

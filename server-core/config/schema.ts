@@ -139,6 +139,9 @@ export const configSchema = z.strictObject({
   connections_per_address: count(1).default(1_000).describe('loopback is exempt'),
   failed_logins_per_minute: count(1).default(60).describe('by address; loopback is exempt'),
   iq_needs_presence: z.boolean().default(false),
+  hook_timeout: duration({ min: 100 })
+    .default(30_000)
+    .describe("how long a module's handler may take before others go on without it"),
 })
 
 export type Config = z.output<typeof configSchema>

@@ -3,8 +3,10 @@
  * is printed is the command line's affair (admin/control-protocol.ts describes the shapes to it).
  */
 
+import { z } from 'zod'
 import type { ResultShape, Row } from '../admin/control-protocol.ts'
-import type { Fields, Values } from '../config/fields.ts'
+import { findings, optionName } from '../config/complaint.ts'
+import { type Fields, isSchema, type Values } from '../config/fields.ts'
 import type { Logger } from '../log.ts'
 
 /** Who asks, and how to give him news. Node shows no peer's user id: the listener is the identity. */
@@ -78,4 +80,24 @@ export interface CommandSpec<F extends Fields = Fields> {
 /** Returns its argument; it is there so that the types of `args` reach `run`. */
 export function defineCommand<F extends Fields>(spec: CommandSpec<F>): CommandSpec {
   return spec as unknown as CommandSpec
+}
+
+const shape = z.looseObject({
+  name: z.string().refine((name) => /^[a-z][a-z0-9_]*$/.test(name), 'must be of small letters, digits and _'),
+  doc: z.string().min(1),
+  category: z.string().min(1),
+  tags: z.array(z.string()),
+  args: z.record(z.string(), z.custom(isSchema, 'must be a schema of z')),
+  result: z.looseObject({ kind: z.string() }),
+  example: z.string(),
+  run: z.custom((value) => typeof value === 'function', 'must be a function'),
+})
+
+/** Types do not hold for everybody's code. Throws an Error that says what is missing, before others have to live with it. */
+export function checkCommand(spec: CommandSpec): void {
+  const parsed = shape.safeParse(spec)
+  if (parsed.success) return
+  const [first] = findings(parsed.error, shape, spec)
+  const name = typeof spec?.name === 'string' ? `the command ${spec.name}` : 'a command'
+  throw new Error(`${name}: ${first ? `${optionName(first.path)} ${first.message}` : 'is none'}`)
 }

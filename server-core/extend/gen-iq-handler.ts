@@ -4,12 +4,13 @@
  */
 import type { Logger } from '../log.ts'
 import { declared } from '../xml/declared.ts'
-import { attr, type Element, removeCdata } from '../xml/element.ts'
+import { attr, Element, removeCdata } from '../xml/element.ts'
 import { StanzaError } from '../xmpp/errors.ts'
 import type { Jid } from '../xmpp/jid.ts'
 import { errorReply, resultReply, type Stanza } from '../xmpp/stanza.ts'
 import { answerTo } from './answer-to.ts'
 import { shareOf } from './share.ts'
+import { within } from './within.ts'
 
 /** `local`: packets to the host; `sm`: packets to the bare JIDs of its accounts. */
 export type IqComponent = 'local' | 'sm'
@@ -211,24 +212,20 @@ export class IqHandlers {
 
   /** A late answer is dropped: the error has been sent in its place. */
   async #wait(outcome: Promise<Element | typeof ignore | void>, job: Job): Promise<void> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`no answer within ${this.#timeout} ms`)), this.#timeout)
-      // a handler that hangs does not keep a server alive that stops
-      timer.unref()
-    })
+    let result: Awaited<ReturnType<IqHandler>>
     try {
-      const result = await Promise.race([outcome, late])
-      await this.#succeeded(job, result)
+      result = await within(this.#timeout, outcome)
     } catch (error) {
-      await this.#failed(job, error)
-    } finally {
-      clearTimeout(timer)
+      return this.#failed(job, error)
     }
+    return this.#succeeded(job, result)
   }
 
   #succeeded(job: Job, payload: Element | typeof ignore | void): void | Promise<void> {
     if (payload === ignore) return
+    if (payload && !(payload instanceof Element)) {
+      return this.#failed(job, new TypeError('an IQ handler returned what is no element'))
+    }
     return job.reply(resultReply(job.request.stanza, payload ?? undefined))
   }
 

@@ -1,6 +1,7 @@
 /**
  * Modules: one per host, with that host's options. A module talks to the server only through the HostContext that it is
- * given; whatever it registers there is taken back when it stops, even if it forgets (Prosody's way).
+ * given; whatever it registers there is taken back when it stops, even if it forgets (Prosody's way). What registers returns
+ * what takes that back earlier.
  */
 import type { Fields, Values } from '../config/fields.ts'
 import type { Logger } from '../log.ts'
@@ -10,8 +11,9 @@ import type { Element } from '../xml/element.ts'
 import type { Stanza } from '../xmpp/stanza.ts'
 import type { CommandSpec } from './command.ts'
 import type { IqComponent, IqDiscipline, IqHandler } from './gen-iq-handler.ts'
-import type { HookListener, HookName, Hooks } from './hooks.ts'
+import type { HookListener, HookName, Hooks, HookTracer } from './hooks.ts'
 import type { Provided } from './provided.ts'
+import type { Undo } from './registrar.ts'
 
 export interface HostContext {
   readonly host: string
@@ -27,9 +29,11 @@ export interface HostContext {
   /** An IQ of the server's own; resolves with the result's element, rejects with StanzaError or after 32 s. */
   request(stanza: Stanza): Promise<Element>
   /** A hook of this host. */
-  hook<N extends HookName>(name: N, handler: HookListener<N>, seq?: number): void
+  hook<N extends HookName>(name: N, handler: HookListener<N>, seq?: number): Undo
   /** A hook of the whole server. */
-  globalHook<N extends HookName>(name: N, handler: HookListener<N>, seq?: number): void
+  globalHook<N extends HookName>(name: N, handler: HookListener<N>, seq?: number): Undo
+  /** Sees every run of every hook of the server. */
+  traceHooks(tracer: HookTracer): Undo
   /** Runs a hook of this host, where the module is the one that knows when: each handler gets what the last one left. */
   fold<N extends HookName>(
     name: N,
@@ -39,18 +43,22 @@ export interface HostContext {
   /** The same for a hook that only tells; true when a handler has taken care of it. */
   run<N extends HookName>(name: N, info: Hooks[N]['info']): boolean | Promise<boolean>
   /** The handler of a namespace: for the host (`local`) or for the bare JIDs of its accounts (`sm`). */
-  iq(component: IqComponent, namespace: string, handler: IqHandler, discipline?: IqDiscipline): void
+  iq(component: IqComponent, namespace: string, handler: IqHandler, discipline?: IqDiscipline): Undo
   /** Feature of the host and of its accounts in service discovery. */
-  feature(component: IqComponent, ...namespaces: readonly string[]): void
+  feature(component: IqComponent, ...namespaces: readonly string[]): Undo
   /** A domain of the module's own. */
-  localRoute(domain: string, handler: (stanza: Stanza) => void | Promise<void>): void
-  command(spec: CommandSpec): void
+  localRoute(domain: string, handler: (stanza: Stanza) => void | Promise<void>): Undo
+  command(spec: CommandSpec): Undo
   /** Gives other modules and commands something to call; typed in provided.ts. */
-  provide<K extends keyof Provided>(name: K, value: Provided[K]): void
+  provide<K extends keyof Provided>(name: K, value: Provided[K]): Undo
   provided<K extends keyof Provided>(name: K): Provided[K] | undefined
-  /** Calls again and again; never twice at the same time. */
-  every(ms: number, call: () => void | Promise<void>): void
-  onStop(undo: () => void | Promise<void>): void
+  /** Calls again and again, so many milliseconds after the end of the call before; never twice at the same time. */
+  every(ms: number, call: () => void | Promise<void>): Undo
+  /** Calls once, so many milliseconds from now. */
+  later(ms: number, call: () => void | Promise<void>): Undo
+  onStop(undo: () => void | Promise<void>): Undo
+  /** Aborted when the module stops: for requests to elsewhere that nobody waits for then. */
+  readonly signal: AbortSignal
 }
 
 /** `start(...)` in method form, so that a ModuleSpec of particular options fits into a table of all. */

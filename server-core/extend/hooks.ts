@@ -1,13 +1,16 @@
 /**
  * Hooks: the places where modules take part. All of them are on this page, with their types; lower numbers run first, equal
- * ones in the order of adding. A handler that throws is logged and the next one runs with the accumulator unchanged.
+ * ones in the order of adding. A handler that throws, or does not answer in time, is logged, and the next one runs with the
+ * accumulator unchanged.
  */
 import type { Logger } from '../log.ts'
 import type { Session, SessionInfo } from '../routing/session.ts'
 import type { RosterItem, Subscription } from '../storage/storage.ts'
-import type { Element } from '../xml/element.ts'
+import { Element } from '../xml/element.ts'
+import type { StanzaError } from '../xmpp/errors.ts'
 import type { Jid } from '../xmpp/jid.ts'
-import type { Stanza } from '../xmpp/stanza.ts'
+import { Stanza } from '../xmpp/stanza.ts'
+import { within } from './within.ts'
 
 /**
  * Every hook: `acc` is what a fold hands on (null drops a packet and ends the hook; a handler that returns nothing leaves it
@@ -30,18 +33,31 @@ export interface Hooks {
   server_stopping: { acc: undefined; info: object }
   // client connections
   check_bl_c2s: { acc: boolean; info: { address: string } }
+  /** Of the whole server: which host it will be to is not known yet. */
+  c2s_init: { acc: undefined; info: { sid: string; address: string } }
   c2s_stream_features: { acc: readonly Element[]; info: { host: string; authenticated: boolean } }
   c2s_unauthenticated_iq: { acc: Element | undefined; info: { host: string; iq: Element; address: string } }
   c2s_auth_result: {
     acc: undefined
     info: { result: string; user: string; mechanism: string; backend: string; address: string }
   }
+  /** A resource is about to be bound: another one may be put in its place, or it is refused with an error. */
+  c2s_handle_bind: {
+    acc: { readonly resource: string; readonly refused?: StanzaError }
+    info: { sid: string; user: string; host: string; asked: string }
+  }
   forbidden_session_hook: { acc: undefined; info: { jid: Jid } }
   sm_register_connection_hook: { acc: undefined; info: { sid: string; jid: Jid; info: SessionInfo } }
   sm_remove_connection_hook: { acc: undefined; info: { sid: string; jid: Jid; info: SessionInfo } }
   c2s_session_opened: { acc: undefined; info: { session: Session } }
+  c2s_session_pending: { acc: undefined; info: { session: Session; reason: string } }
   c2s_session_resumed: { acc: undefined; info: { session: Session } }
+  /** The connection has ended; the session may go on without it. */
+  c2s_closed: { acc: undefined; info: { session: Session; reason: string } }
   c2s_terminated: { acc: undefined; info: { session: Session; reason: string } }
+  /** An element that is no stanza; stopped means that it was dealt with. */
+  c2s_authenticated_packet: { acc: undefined; info: { session: Session; element: Element } }
+  c2s_ack_overdue: { acc: undefined; info: { session: Session } }
   // stanzas of a session
   user_send_packet: { acc: Stanza | null; info: { session: Session } }
   user_receive_packet: { acc: Stanza | null; info: { session: Session } }
@@ -160,6 +176,18 @@ interface Entry {
 
 const nobody: readonly Entry[] = []
 
+/** Sees every run of every hook, those too that nobody takes part in; host is '' for hooks of the whole server. */
+export interface HookTracer {
+  before?(hook: string, host: string, acc: unknown, info: unknown): void
+  /** `acc` is what came of it. */
+  after?(hook: string, host: string, acc: unknown, stopped: boolean): void
+}
+
+export interface HookOptions {
+  /** How long a handler that waits may take, in milliseconds; looked at each time. */
+  readonly handlerTimeout: number
+}
+
 /**
  * The hooks of a server. Host hooks are kept by host, global ones under ''. A hook that nobody listens to costs one look-up;
  * one whose handlers all answer at once gives its result at once, not in a promise.
@@ -167,9 +195,12 @@ const nobody: readonly Entry[] = []
 export class HookRegistry {
   readonly #entries = new Map<string, Map<string, readonly Entry[]>>()
   readonly #log: Logger
+  readonly #options: HookOptions
+  readonly #tracers = new Set<HookTracer>()
 
-  constructor(log: Logger) {
+  constructor(log: Logger, options: HookOptions = { handlerTimeout: 30_000 }) {
     this.#log = log
+    this.#options = options
   }
 
   /** Adds a handler; adding the same again does nothing. Returns what takes it away. */
@@ -199,9 +230,20 @@ export class HookRegistry {
     else hosts.delete(host)
   }
 
+  /** How long a handler that waits may take, in milliseconds. */
+  get handlerTimeout(): number {
+    return this.#options.handlerTimeout
+  }
+
   /** Whether anybody listens, for callers that can spare making the arguments. */
   has(name: HookName, host: string): boolean {
-    return this.#entries.get(name)?.has(host) ?? false
+    return this.#tracers.size > 0 || (this.#entries.get(name)?.has(host) ?? false)
+  }
+
+  /** Tells a tracer of every run of every hook, until what this returns is called. */
+  trace(tracer: HookTracer): () => void {
+    this.#tracers.add(tracer)
+    return () => this.#tracers.delete(tracer)
   }
 
   /** How many handlers an owner has: modules that stopped must have none. */
@@ -216,8 +258,8 @@ export class HookRegistry {
   /** Runs the handlers of a host in turn; the result is the accumulator that the last one, or `stop`, left. */
   fold<N extends HookName>(name: N, host: string, acc: Acc<N>, info: Info<N>): Acc<N> | Promise<Acc<N>> {
     const list = this.#entries.get(name)?.get(host)
-    if (list === undefined) return acc
-    const result = this.#from(name, list, 0, acc, info)
+    if (list === undefined && this.#tracers.size === 0) return acc
+    const result = this.#all(name, host, list ?? nobody, acc, info)
     if (result instanceof Promise) return result.then((end) => end.acc as Acc<N>)
     return result.acc as Acc<N>
   }
@@ -225,9 +267,30 @@ export class HookRegistry {
   /** Tells everybody; true when a handler ended it with `stop`: it has taken care. */
   run<N extends HookName>(name: N, host: string, info: Info<N>): boolean | Promise<boolean> {
     const list = this.#entries.get(name)?.get(host)
-    if (list === undefined) return false
-    const result = this.#from(name, list, 0, undefined, info)
+    if (list === undefined && this.#tracers.size === 0) return false
+    const result = this.#all(name, host, list ?? nobody, undefined, info)
     return result instanceof Promise ? result.then((end) => end.stopped) : result.stopped
+  }
+
+  #all(name: string, host: string, list: readonly Entry[], acc: unknown, info: unknown): End | Promise<End> {
+    if (this.#tracers.size === 0) return this.#from(name, list, 0, acc, info)
+    this.#tell((tracer) => tracer.before?.(name, host, acc, info))
+    const result = this.#from(name, list, 0, acc, info)
+    const after = (end: End): End => {
+      this.#tell((tracer) => tracer.after?.(name, host, end.acc, end.stopped))
+      return end
+    }
+    return result instanceof Promise ? result.then(after) : after(result)
+  }
+
+  #tell(what: (tracer: HookTracer) => void): void {
+    for (const tracer of this.#tracers) {
+      try {
+        what(tracer)
+      } catch (err) {
+        this.#log.error({ err }, 'a tracer of hooks failed')
+      }
+    }
   }
 
   #from(
@@ -246,12 +309,24 @@ export class HookRegistry {
         this.#failed(name, entry, error)
         continue
       }
+      if (result === undefined) continue
       if (result instanceof Promise) return this.#later(name, list, i, acc, info, result)
-      if (result instanceof Stop) return { acc: result.value, stopped: true }
-      if (result === null) return { acc: null, stopped: true }
-      if (result !== undefined) acc = result
+      const end = this.#taken(name, entry, acc, result)
+      if (end.stopped) return end
+      acc = end.acc
     }
     return { acc, stopped: false }
+  }
+
+  /** What a handler's result means for those behind it. */
+  #taken(name: string, entry: Entry, acc: unknown, result: unknown): End {
+    const value = result instanceof Stop ? result.value : result
+    if (!mayFollow(acc, value)) {
+      this.#failed(name, entry, new TypeError(`${kindOf(value)} was returned in place of ${kindOf(acc)}`))
+      return { acc, stopped: false }
+    }
+    if (result === undefined || (result === null && acc === undefined)) return { acc, stopped: false }
+    return { acc: value, stopped: result instanceof Stop || result === null }
   }
 
   async #later(
@@ -263,10 +338,10 @@ export class HookRegistry {
     pending: Promise<unknown>,
   ): Promise<End> {
     try {
-      const result = await pending
-      if (result instanceof Stop) return { acc: result.value, stopped: true }
-      if (result === null) return { acc: null, stopped: true }
-      if (result !== undefined) acc = result
+      const result = await within(this.handlerTimeout, pending)
+      const end = this.#taken(name, list[i] as Entry, acc, result)
+      if (end.stopped) return end
+      acc = end.acc
     } catch (error) {
       this.#failed(name, list[i] as Entry, error)
     }
@@ -281,4 +356,22 @@ export class HookRegistry {
 interface End {
   readonly acc: unknown
   readonly stopped: boolean
+}
+
+/**
+ * Whether a value can take the place of an accumulator: whoever ran the hook works with it, and must not fall over another
+ * one's mistake. null is for packets only; hooks that tell have no accumulator, and what their handlers return is nothing.
+ */
+function mayFollow(acc: unknown, value: unknown): boolean {
+  if (value === undefined || acc === undefined) return true
+  if (value === null || acc === null) return acc === null || acc instanceof Stanza || acc instanceof Element
+  if (acc instanceof Stanza) return value instanceof Stanza
+  if (acc instanceof Element) return value instanceof Element
+  return typeof acc === typeof value && Array.isArray(acc) === Array.isArray(value)
+}
+
+function kindOf(value: unknown): string {
+  if (Array.isArray(value)) return 'a list'
+  if (typeof value !== 'object' || value === null) return `${value}`
+  return value instanceof Stanza ? 'a stanza' : value instanceof Element ? 'an element' : 'an object'
 }

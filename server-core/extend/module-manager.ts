@@ -1,19 +1,28 @@
 /** Starts, stops and reloads the modules of each host (server-behaviour: modules). */
 import { isDeepStrictEqual } from 'node:util'
+import { byText } from '../admin/order.ts'
 import type { Fields, Values } from '../config/fields.ts'
 import type { Logger } from '../log.ts'
 import type { Router } from '../routing/router.ts'
 import type { Sessions } from '../routing/session.ts'
 import type { Storage } from '../storage/storage.ts'
-import type { CommandSpec } from './command.ts'
+import { type CommandSpec, checkCommand } from './command.ts'
 import type { IqHandlers } from './gen-iq-handler.ts'
 import type { HostContext, ModuleSpec } from './gen-mod.ts'
 import type { HookRegistry } from './hooks.ts'
 import type { Provided } from './provided.ts'
 import { Registrar } from './registrar.ts'
-import { checkOptions, StartError, startOrder } from './start-order.ts'
-import { every } from './timer.ts'
+import {
+  checkOptions,
+  StartError,
+  startOrder,
+  startTimeout,
+  stopTimeout,
+  unknownName,
+} from './start-order.ts'
+import { every, later } from './timer.ts'
 import { Turns } from './turns.ts'
+import { within } from './within.ts'
 
 export type ModuleOptions = Readonly<Record<string, unknown>> | null
 
@@ -47,6 +56,7 @@ interface Loaded {
   options: Values<Fields>
   readonly context: HostContext
   readonly registrar: Registrar
+  readonly ending: AbortController
 }
 
 export class ModuleManager {
@@ -56,9 +66,21 @@ export class ModuleManager {
   /** Two administrators at once must not start one module twice: one change of a host after the other. */
   readonly #turns = new Turns()
   readonly #env: ModuleEnvironment
+  #external: ReadonlyMap<string, ModuleSpec> = new Map()
 
   constructor(env: ModuleEnvironment) {
     this.#env = env
+  }
+
+  /** All that there are, by name: the server's own and those of others. */
+  get known(): readonly ModuleSpec[] {
+    const all = [...this.#env.table, ...this.#external.values()]
+    return all.sort((one, other) => byText(one.name, other.name))
+  }
+
+  /** Modules of others. Those that run already go on as they are until they are reloaded. */
+  setExternal(specs: readonly ModuleSpec[]): void {
+    this.#external = new Map(specs.map((spec) => [spec.name, spec]))
   }
 
   /** Starts a host's modules, those first that others need. The first that fails ends it; throws StartError. */
@@ -68,8 +90,8 @@ export class ModuleManager {
   }
 
   #spec(name: string): ModuleSpec {
-    const spec = this.#env.table.find((other) => other.name === name)
-    if (!spec) throw new StartError(`there is no module ${name}`)
+    const spec = this.#env.table.find((other) => other.name === name) ?? this.#external.get(name)
+    if (!spec) throw unknownName('module', name, this.known)
     return spec
   }
 
@@ -77,24 +99,36 @@ export class ModuleManager {
     return this.#turns.take(host, () => this.#start(host, name, options))
   }
 
-  async #start(host: string, name: string, options: ModuleOptions): Promise<void> {
+  async #start(
+    host: string,
+    name: string,
+    options: ModuleOptions,
+    spec: ModuleSpec = this.#spec(name),
+  ): Promise<void> {
     const modules = this.#of(host)
     if (modules.has(name)) throw new StartError(`${name} runs on ${host} already`)
-    const spec = this.#spec(name)
-    for (const needed of spec.requires ?? []) {
-      if (!modules.has(needed)) throw new StartError(`${name} needs ${needed}, which does not run on ${host}`)
-    }
-    const checked = checkOptions(spec, options)
+    const checked = this.#checked(host, spec, options)
     const log = this.#env.log.child({ module: name, host })
-    const registrar = new Registrar(`${name} on ${host}`, log)
-    const context = this.#context(host, name, log, registrar)
+    const registrar = new Registrar(`${name} on ${host}`, log, stopTimeout)
+    const ending = new AbortController()
+    const context = this.#context(host, name, log, registrar, ending.signal)
     try {
-      await spec.start(context, checked)
+      await within(startTimeout, spec.start(context, checked))
     } catch (error) {
+      ending.abort()
       await registrar.undoAll()
       throw new StartError(`${name} on ${host} did not start: ${(error as Error).message}`, { cause: error })
     }
-    modules.set(name, { spec, given: options, options: checked, context, registrar })
+    modules.set(name, { spec, given: options, options: checked, context, registrar, ending })
+  }
+
+  /** The options with their defaults. Throws StartError when they are wrong, or what it needs does not run. */
+  #checked(host: string, spec: ModuleSpec, options: ModuleOptions): Values<Fields> {
+    for (const needed of spec.requires ?? []) {
+      if (this.#of(host).has(needed)) continue
+      throw new StartError(`${spec.name} needs ${needed}, which does not run on ${host}`)
+    }
+    return checkOptions(spec, options)
   }
 
   /** False when it did not run. */
@@ -106,8 +140,9 @@ export class ModuleManager {
     const loaded = this.#of(host).get(name)
     if (!loaded) return false
     this.#of(host).delete(name)
+    loaded.ending.abort()
     try {
-      await loaded.spec.stop?.(loaded.context)
+      await within(stopTimeout, loaded.spec.stop?.(loaded.context))
     } catch (err) {
       loaded.context.log.error({ err }, 'a module failed to stop')
     }
@@ -116,8 +151,8 @@ export class ModuleManager {
   }
 
   /**
-   * New options for a module that runs: by its own reload, else by stopping and starting it. When it does not start with
-   * them, it runs on with those that it had.
+   * New options, or new code, for a module that runs: options by its own reload; else, and for new code, by stopping and
+   * starting it. When it does not start, it runs on as it was.
    */
   reload(host: string, name: string, options: ModuleOptions): Promise<void> {
     return this.#turns.take(host, () => this.#reload(host, name, options))
@@ -126,18 +161,19 @@ export class ModuleManager {
   async #reload(host: string, name: string, options: ModuleOptions): Promise<void> {
     const loaded = this.#of(host).get(name)
     if (!loaded) throw new StartError(`${name} does not run on ${host}`)
-    const checked = checkOptions(loaded.spec, options)
-    if (loaded.spec.reload) {
-      await loaded.spec.reload(loaded.context, checked, loaded.options)
+    const spec = this.#spec(name)
+    const checked = this.#checked(host, spec, options)
+    if (spec === loaded.spec && spec.reload) {
+      await within(startTimeout, spec.reload(loaded.context, checked, loaded.options))
       loaded.given = options
       loaded.options = checked
       return
     }
     await this.#stop(host, name)
     try {
-      await this.#start(host, name, options)
+      await this.#start(host, name, options, spec)
     } catch (error) {
-      await this.#start(host, name, loaded.given)
+      await this.#start(host, name, loaded.given, loaded.spec)
       throw error
     }
   }
@@ -158,7 +194,10 @@ export class ModuleManager {
         .map(({ name }) => name)
         .filter((name) => {
           const loaded = running.get(name)
-          return loaded && !isDeepStrictEqual(loaded.given ?? {}, wanted[name] ?? {})
+          if (!loaded) return false
+          return (
+            loaded.spec !== this.#spec(name) || !isDeepStrictEqual(loaded.given ?? {}, wanted[name] ?? {})
+          )
         }),
     }
   }
@@ -190,8 +229,13 @@ export class ModuleManager {
     return modules
   }
 
+  /** A module that does not answer holds up whoever sent it something no longer than a hook may. */
+  #limited(done: void | Promise<void>): void | Promise<void> {
+    return done instanceof Promise ? within(this.#env.hooks.handlerTimeout, done) : done
+  }
+
   /** Everything that a module can do; what it registers is taken back when it stops. */
-  #context(host: string, owner: string, log: Logger, registrar: Registrar): HostContext {
+  #context(host: string, owner: string, log: Logger, registrar: Registrar, signal: AbortSignal): HostContext {
     const { hooks, iqs, router, sessions, storage } = this.#env
     const provided = this.#provided.get(host) ?? {}
     this.#provided.set(host, provided)
@@ -206,26 +250,44 @@ export class ModuleManager {
       request: (stanza) => router.request(stanza),
       hook: (name, handler, seq) => registrar.add(hooks.add(name, host, handler, seq, owner)),
       globalHook: (name, handler, seq) => registrar.add(hooks.add(name, '', handler, seq, owner)),
+      traceHooks: (tracer) => registrar.add(hooks.trace(tracer)),
       fold: (name, acc, info) => hooks.fold(name, host, acc, info),
       run: (name, info) => hooks.run(name, host, info),
-      iq: (component, namespace, handler, discipline) => {
-        registrar.add(iqs.add(component, host, namespace, handler, discipline))
-      },
+      iq: (component, namespace, handler, discipline) =>
+        registrar.add(iqs.add(component, host, namespace, handler, discipline)),
       feature: (component, ...namespaces) => {
         const hook = component === 'local' ? 'disco_local_features' : 'disco_sm_features'
-        context.hook(hook, (list, { node }) => (node === '' ? [...list, ...namespaces] : list))
+        return context.hook(hook, (list, { node }) => (node === '' ? [...list, ...namespaces] : list))
       },
-      localRoute: (domain, handler) => registrar.add(router.registerLocalRoute(domain, handler)),
-      command: (spec) => registrar.add(this.#env.addCommand(spec, host)),
+      localRoute: (domain, handler) =>
+        registrar.add(router.registerLocalRoute(domain, (stanza) => this.#limited(handler(stanza)))),
+      command: (spec) => {
+        checkCommand(spec)
+        return registrar.add(this.#env.addCommand(spec, host))
+      },
       provide: (name, value) => {
         provided[name] = value
-        registrar.add(() => {
+        return registrar.add(() => {
           if (provided[name] === value) delete provided[name]
         })
       },
       provided: (name) => provided[name],
       every: (ms, call) => registrar.add(every(ms, call, log)),
+      later: (ms, call) => {
+        const undo = registrar.add(
+          later(
+            ms,
+            () => {
+              undo()
+              return call()
+            },
+            log,
+          ),
+        )
+        return undo
+      },
       onStop: (undo) => registrar.add(undo),
+      signal,
     }
     return context
   }

@@ -9,8 +9,16 @@ import type { HookRegistry } from './hooks.ts'
 import type { ProvidedByServices } from './provided.ts'
 import { Registrar } from './registrar.ts'
 import type { ServiceContext, ServiceSpec } from './services.ts'
-import { checkOptions, StartError, startOrder } from './start-order.ts'
+import {
+  checkOptions,
+  StartError,
+  startOrder,
+  startTimeout,
+  stopTimeout,
+  unknownName,
+} from './start-order.ts'
 import { every } from './timer.ts'
+import { within } from './within.ts'
 
 export type ServiceOptions = Readonly<Record<string, unknown>> | null
 
@@ -58,7 +66,7 @@ export class ServiceManager {
     const want = (name: string, by: string | undefined): void => {
       if (specs.has(name)) return
       const spec = this.#env.table.find((other) => other.name === name)
-      if (!spec) throw new StartError(`there is no service ${name}`)
+      if (!spec) throw unknownName('service', name, this.#env.table)
       if (by && !(name in wanted)) this.#env.log.info({ service: name }, `started because ${by} needs it`)
       specs.set(name, spec)
       for (const needed of spec.requires ?? []) want(needed, name)
@@ -83,7 +91,7 @@ export class ServiceManager {
   /** Throws StartError. */
   async start(name: string, options: ServiceOptions): Promise<void> {
     const spec = this.#env.table.find((other) => other.name === name)
-    if (!spec) throw new StartError(`there is no service ${name}`)
+    if (!spec) throw unknownName('service', name, this.#env.table)
     if (this.#loaded.has(name)) throw new StartError(`${name} runs already`)
     await this.#start(spec, options)
   }
@@ -98,7 +106,7 @@ export class ServiceManager {
     const { spec, context, given } = loaded
     const checked = checkOptions(spec, options)
     if (spec.reload) {
-      await spec.reload(context, checked, loaded.options)
+      await within(startTimeout, spec.reload(context, checked, loaded.options))
       this.#loaded.set(name, { ...loaded, given: options, options: checked })
       return
     }
@@ -113,11 +121,11 @@ export class ServiceManager {
 
   async #start(spec: ServiceSpec, options: ServiceOptions): Promise<void> {
     const log = this.#env.log.child({ service: spec.name })
-    const registrar = new Registrar(spec.name, log)
+    const registrar = new Registrar(spec.name, log, stopTimeout)
     const context = this.#context(spec.name, log, registrar)
     const checked = checkOptions(spec, options)
     try {
-      await spec.start(context, checked)
+      await within(startTimeout, spec.start(context, checked))
     } catch (error) {
       await registrar.undoAll()
       if (error instanceof StartError) throw error
@@ -137,7 +145,7 @@ export class ServiceManager {
     const { spec, context, registrar } = loaded
     this.#loaded.delete(name)
     try {
-      await spec.stop?.(context)
+      await within(stopTimeout, spec.stop?.(context))
     } catch (err) {
       context.log.error({ err }, 'a service failed to stop')
     }
@@ -160,7 +168,7 @@ export class ServiceManager {
       command: (spec) => registrar.add(this.#env.addCommand(spec)),
       provide: (name, value) => {
         provided[name] = value
-        registrar.add(() => {
+        return registrar.add(() => {
           if (provided[name] === value) delete provided[name]
         })
       },

@@ -9,19 +9,20 @@ import type { Storage } from '../storage/storage.ts'
 import type { CommandSpec } from './command.ts'
 import type { HookListener, HookName } from './hooks.ts'
 import type { ProvidedByServices } from './provided.ts'
+import type { Undo } from './registrar.ts'
 
 export interface ServiceContext {
   readonly log: Logger
   readonly storage: Storage
   readonly admin: AdminServer
   /** A hook of the whole server. */
-  hook<N extends HookName>(name: N, handler: HookListener<N>, seq?: number): void
-  command(spec: CommandSpec): void
-  provide<K extends keyof ProvidedByServices>(name: K, value: ProvidedByServices[K]): void
+  hook<N extends HookName>(name: N, handler: HookListener<N>, seq?: number): Undo
+  command(spec: CommandSpec): Undo
+  provide<K extends keyof ProvidedByServices>(name: K, value: ProvidedByServices[K]): Undo
   provided<K extends keyof ProvidedByServices>(name: K): ProvidedByServices[K] | undefined
   /** Calls again and again; never twice at the same time. */
-  every(ms: number, call: () => void | Promise<void>): void
-  onStop(undo: () => unknown): void
+  every(ms: number, call: () => void | Promise<void>): Undo
+  onStop(undo: Undo): Undo
 }
 
 /** `start(...)` in method form, so that a ServiceSpec of particular options fits into a table of all. */

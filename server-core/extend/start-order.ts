@@ -1,6 +1,8 @@
 /** The order in which modules or services start: behind what they need. Both kinds use it. */
 import { z } from 'zod'
+import { findings, optionName } from '../config/complaint.ts'
 import type { Fields } from '../config/fields.ts'
+import { nearest } from '../config/nearest.ts'
 
 interface Startable {
   readonly name: string
@@ -8,6 +10,11 @@ interface Startable {
   readonly requires?: readonly string[]
   readonly after?: readonly string[]
 }
+
+/** How long a start, or the taking over of options, may take, in milliseconds. */
+export const startTimeout = 30_000
+/** How long a stop is waited for, and then forced, in milliseconds. */
+export const stopTimeout = 5_000
 
 export class StartError extends Error {
   override readonly name = 'StartError'
@@ -42,13 +49,26 @@ export function startOrder<S extends Startable>(wanted: readonly S[]): readonly 
   return [...sorted]
 }
 
-/** The options of one module or service, checked, with defaults; throws StartError naming the option. */
+/** The options of one module or service, checked, with defaults; throws StartError naming all that are wrong. */
 export function checkOptions(spec: Startable, options: Readonly<Record<string, unknown>> | null): never {
-  const result = z.strictObject(spec.options).safeParse(options ?? {})
+  const schema = z.strictObject(spec.options)
+  const given = options ?? {}
+  const result = schema.safeParse(given)
   if (result.success) return result.data as never
-  const problem = result.error.issues[0]
-  const path = problem?.path.join('.') ?? ''
-  throw new StartError(
-    `${spec.name}${path ? `, option ${path}` : ''}: ${problem?.message ?? 'wrong options'}`,
+  const problems = findings(result.error, schema, given).map(({ path, message }) =>
+    path.length === 0 ? message : `option ${optionName(path)}: ${message}`,
   )
+  throw new StartError(`${spec.name}, ${problems.join('; ')}`)
+}
+
+/** "there is no module mod_ecco, did you mean 'mod_echo'?" */
+export function unknownName(
+  kind: 'module' | 'service',
+  name: string,
+  known: readonly Startable[],
+): StartError {
+  const names = known.map((spec) => spec.name)
+  const near = nearest(name, names)
+  const hint = near === undefined ? `; there are ${names.join(', ')}` : `, did you mean '${near}'?`
+  return new StartError(`there is no ${kind} ${name}${names.length > 0 ? hint : ''}`)
 }

@@ -1,7 +1,10 @@
-/** A call that comes again and again, never twice at the same time, and does not keep the process alive. */
+/** Calls that come later, and do not keep the process alive. */
 import type { Logger } from '../log.ts'
 
-/** @param ms between the end of one call and the beginning of the next. Returns what ends it. */
+/**
+ * A call that comes again and again, never twice at the same time. Returns what ends it.
+ * @param ms between the end of one call and the beginning of the next
+ */
 export function every(ms: number, call: () => void | Promise<void>, log: Logger): () => void {
   let stopped = false
   let timer: NodeJS.Timeout
@@ -21,4 +24,16 @@ export function every(ms: number, call: () => void | Promise<void>, log: Logger)
     stopped = true
     clearTimeout(timer)
   }
+}
+
+/** A call that comes once. Returns what prevents it. */
+export function later(ms: number, call: () => void | Promise<void>, log: Logger): () => void {
+  const timer = setTimeout(async () => {
+    try {
+      await call()
+    } catch (err) {
+      log.error({ err }, 'a timer failed')
+    }
+  }, ms).unref()
+  return () => clearTimeout(timer)
 }

@@ -12,15 +12,7 @@ export const serviceAdminExtra = defineService({
   doc: 'The administration commands beyond the core ones, by families',
   requires: ['service_cache'],
   options: {
-    submods: z
-      .array(
-        z.enum(submods, {
-          error: ({ input }) =>
-            `there is no submod ${JSON.stringify(input)}: it is one of ${submods.join(', ')}`,
-        }),
-      )
-      .default(submods)
-      .describe('the families of commands that are wanted'),
+    submods: z.array(z.enum(submods)).default(submods).describe('the families of commands that are wanted'),
   },
 
   start(service, options) {

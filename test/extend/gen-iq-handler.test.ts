@@ -109,6 +109,17 @@ describe('exactly one answer', () => {
     expect(lastAnswer && elementToString(lastAnswer)).not.toContain('swordfish')
   })
 
+  it.each([['a text'], [true], [{ name: 'query' }]])(
+    'is internal-server-error when it returns %j, which is no element',
+    async (wrong) => {
+      iqs.add('local', host, xmlns, () => wrong as never)
+      await ask('1')
+      iqs.add('local', host, xmlns, async () => wrong as never)
+      await ask('2')
+      expect(answers).toEqual(['romeo 1 internal-server-error', 'romeo 2 internal-server-error'])
+    },
+  )
+
   it('is service-unavailable when there is no handler for component, host and namespace together', async () => {
     iqs.add('sm', host, xmlns, () => undefined)
     iqs.add('local', 'mantua.example', xmlns, () => undefined)

@@ -1,5 +1,6 @@
+import fc from 'fast-check'
 import { pino } from 'pino'
-import { beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it, test } from 'vitest'
 import { HookRegistry, stop } from '../../server-core/extend/hooks.ts'
 import { silentLogger } from '../../server-core/log.ts'
 import { el } from '../../server-core/xml/element.ts'
@@ -229,4 +230,171 @@ describe('a handler that fails', () => {
     })
     expect(await hooks.run('offline_message_hook', host, { stanza: packet('x') })).toBe(false)
   })
+})
+
+describe('a handler that does not answer', () => {
+  it('is waited for as long as the option says; then the next one gets what it got, and it is logged', async () => {
+    const lines: string[] = []
+    const limited = new HookRegistry(
+      pino({ level: 'error' }, { write: (line: string) => lines.push(line) }),
+      { handlerTimeout: 20 },
+    )
+    let answer: (late: string[]) => void = () => undefined
+    limited.add('disco_local_features', host, () => new Promise((resolve) => (answer = resolve)), 1, 'mod_x')
+    limited.add('disco_local_features', host, (list) => [...list, 'behind'])
+    const result = await limited.fold('disco_local_features', host, ['before'], info)
+    expect(result).toEqual(['before', 'behind'])
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+      { hook: 'disco_local_features', module: 'mod_x', err: { message: 'no answer within 0.02 s' } },
+    ])
+    answer(['late'])
+  })
+})
+
+describe('a result of another kind than the accumulator', () => {
+  it.each([
+    ['filter_packet', packet('x'), true, 'true was returned in place of a stanza'],
+    ['filter_packet', packet('x'), el('message'), 'an element was returned in place of a stanza'],
+    ['filter_packet', packet('x'), stop('enough'), 'enough was returned in place of a stanza'],
+    ['disco_local_features', ['a'], 'b', 'b was returned in place of a list'],
+    ['disco_local_features', ['a'], null, 'null was returned in place of a list'],
+    ['check_bl_c2s', false, 'yes', 'yes was returned in place of false'],
+    ['c2s_update_presence', el('presence'), packet('x'), 'a stanza was returned in place of an element'],
+  ] as const)('%s: %j may not become %j', async (name, acc, wrong, sentence) => {
+    const lines: string[] = []
+    hooks = new HookRegistry(pino({ level: 'error' }, { write: (line: string) => lines.push(line) }))
+    hooks.add(name, host, (() => wrong) as never, 1)
+    hooks.add(name, host, (async () => wrong) as never, 2)
+    expect(await hooks.fold(name, host, acc as never, {} as never)).toBe(acc)
+    expect(lines.map((line) => (JSON.parse(line) as { err: { message: string } }).err.message)).toEqual([
+      sentence,
+      sentence,
+    ])
+  })
+
+  it('is nothing where a hook only tells: nobody behind it is left out', async () => {
+    const told: string[] = []
+    hooks.add('user_available_hook', host, () => null)
+    hooks.add('user_available_hook', host, () => told.push('second'))
+    expect(await hooks.run('user_available_hook', host, { jid: romeo })).toBe(false)
+    expect(told).toEqual(['second'])
+  })
+})
+
+describe('a tracer', () => {
+  it('sees the beginning and the end of every run, of hooks without handlers too, until it is taken away', async () => {
+    const seen: unknown[] = []
+    expect(hooks.has('filter_packet', '')).toBe(false)
+    const end = hooks.trace({
+      before: (hook, at, acc) => seen.push(['before', hook, at, acc]),
+      after: (hook, at, acc, stopped) => seen.push(['after', hook, at, acc, stopped]),
+    })
+    // callers that skip a hook that nobody takes part in must not skip it now
+    expect(hooks.has('filter_packet', '')).toBe(true)
+    hooks.add('disco_local_features', host, async (list) => [...list, 'a'])
+    expect(await features()).toEqual(['a'])
+    hooks.add('offline_message_hook', host, () => stop())
+    expect(hooks.run('offline_message_hook', host, { stanza: packet('x') })).toBe(true)
+    expect(hooks.run('user_available_hook', host, { jid: romeo })).toBe(false)
+    expect(seen).toEqual([
+      ['before', 'disco_local_features', host, []],
+      ['after', 'disco_local_features', host, ['a'], false],
+      ['before', 'offline_message_hook', host, undefined],
+      ['after', 'offline_message_hook', host, undefined, true],
+      ['before', 'user_available_hook', host, undefined],
+      ['after', 'user_available_hook', host, undefined, false],
+    ])
+    end()
+    expect(await features()).toEqual(['a'])
+    expect(seen).toHaveLength(6)
+  })
+
+  it('that fails costs nobody anything', () => {
+    hooks.trace({
+      before: () => {
+        throw new Error('broken')
+      },
+    })
+    adds('a')
+    expect(features()).toEqual(['a'])
+  })
+})
+
+/** What the registry must do, as a list that is looked through: server-behaviour, hooks. */
+interface Modelled {
+  readonly id: number
+  readonly host: string
+  readonly seq: number
+  readonly nth: number
+}
+
+test('any order of adding and deleting leaves what a plain list would', () => {
+  const handlers = Array.from({ length: 4 }, (_, id) => (list: readonly string[]) => [...list, `${id}`])
+  const hosts = ['', host, 'mantua.example']
+  const step = fc.record({
+    add: fc.boolean(),
+    id: fc.nat(handlers.length - 1),
+    host: fc.constantFrom(...hosts),
+    seq: fc.integer({ min: -1, max: 2 }),
+  })
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+      const registry = new HookRegistry(silentLogger())
+      let model: Modelled[] = []
+      for (const [nth, { add, id, host: at, seq }] of steps.entries()) {
+        const handler = handlers[id] ?? expect.fail()
+        const same = (other: Modelled) => other.id === id && other.host === at && other.seq === seq
+        if (add) {
+          registry.add('disco_local_features', at, handler, seq)
+          if (!model.some(same)) model.push({ id, host: at, seq, nth })
+        } else {
+          registry.delete('disco_local_features', at, handler, seq)
+          model = model.filter((other) => !same(other))
+        }
+      }
+      for (const at of hosts) {
+        const order = model
+          .filter((one) => one.host === at)
+          .sort((a, b) => a.seq - b.seq || a.nth - b.nth)
+          .map(({ id }) => `${id}`)
+        expect(registry.fold('disco_local_features', at, [], info)).toEqual(order)
+        expect(registry.has('disco_local_features', at)).toBe(order.length > 0)
+      }
+    }),
+    { numRuns: 300 },
+  )
+})
+
+test('a fold gives what its handlers give in turn, whether they wait, throw, stop, or say nothing', async () => {
+  type Step = { readonly what: 'add' | 'nothing' | 'throw' | 'stop' | 'junk'; readonly waits: boolean }
+  const step: fc.Arbitrary<Step> = fc.record({
+    what: fc.constantFrom('add', 'add', 'nothing', 'throw', 'stop', 'junk'),
+    waits: fc.boolean(),
+  })
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 8 }), async (steps) => {
+      const registry = new HookRegistry(silentLogger())
+      const ran: number[] = []
+      for (const [n, { what, waits }] of steps.entries()) {
+        const act = (list: readonly string[]) => {
+          ran.push(n)
+          if (what === 'throw') throw new Error('broken')
+          if (what === 'junk') return 5 as never
+          if (what === 'nothing') return undefined
+          return what === 'stop' ? stop([...list, `${n}`]) : [...list, `${n}`]
+        }
+        registry.add('disco_local_features', host, waits ? async (list) => act(list) : act)
+      }
+      const stopAt = steps.findIndex(({ what }) => what === 'stop')
+      const running = stopAt < 0 ? steps : steps.slice(0, stopAt + 1)
+      const result = registry.fold('disco_local_features', host, [], info)
+      // a promise only where somebody waited
+      expect(result instanceof Promise).toBe(running.some(({ waits }) => waits))
+      expect(await result).toEqual(
+        running.flatMap(({ what }, n) => (what === 'add' || what === 'stop' ? [`${n}`] : [])),
+      )
+      expect(ran).toEqual(running.map((_, n) => n))
+    }),
+    { numRuns: 300 },
+  )
 })

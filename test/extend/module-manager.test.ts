@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { z } from 'zod'
 import { defineCommand } from '../../server-core/extend/command.ts'
 import { IqHandlers } from '../../server-core/extend/gen-iq-handler.ts'
@@ -10,6 +10,10 @@ import { silentLogger } from '../../server-core/log.ts'
 import { Router } from '../../server-core/routing/router.ts'
 import type { Sessions } from '../../server-core/routing/session.ts'
 import type { Storage } from '../../server-core/storage/storage.ts'
+import { el } from '../../server-core/xml/element.ts'
+import { elementToString } from '../../server-core/xml/serialize.ts'
+import { makeJid } from '../../server-core/xmpp/jid.ts'
+import { Stanza } from '../../server-core/xmpp/stanza.ts'
 
 const host = 'verona.example'
 const other = 'mantua.example'
@@ -75,7 +79,7 @@ const greeting = defineModule({
 
 const command = defineCommand({
   name: 'x',
-  doc: '',
+  doc: 'Does nothing',
   category: 'core',
   tags: [],
   args: {},
@@ -211,6 +215,216 @@ describe('what a module registered', () => {
       new StartError(`mod_x on ${host} did not start: no such folder`),
     )
     nothingLeft(modules)
+  })
+})
+
+describe('a module that hangs', () => {
+  const never = () => new Promise<void>(() => undefined)
+  beforeEach(() => {
+    vi.useFakeTimers()
+    return () => vi.useRealTimers()
+  })
+
+  it('in its start is refused after 30 s; what it registers later is taken back at once, and fails', async () => {
+    let late: Error | undefined
+    let context: HostContext | undefined
+    const hangs = plain('mod_x', {
+      start: (given) => {
+        context = given
+        registerAll(given)
+        return never()
+      },
+    })
+    const modules = manager(hangs, greeting)
+    const refused = expect(modules.start(host, 'mod_x', null)).rejects.toThrow(
+      `mod_x on ${host} did not start: no answer within 30 s`,
+    )
+    await vi.advanceTimersByTimeAsync(30_000)
+    await refused
+    nothingLeft(modules)
+    try {
+      if (context) registerAll(context)
+    } catch (error) {
+      late = error as Error
+    }
+    expect(late?.message).toBe(`mod_x on ${host} has stopped and cannot register anything`)
+    nothingLeft(modules)
+    await vi.advanceTimersByTimeAsync(0)
+    expect(vi.getTimerCount()).toBe(0)
+    // and nobody else waits for it
+    await modules.start(host, 'mod_greeting', null)
+  })
+
+  it('in its stop is waited for 5 s, then it is stopped all the same', async () => {
+    const modules = manager(plain('mod_x', { start: registerAll, stop: never }))
+    await modules.start(host, 'mod_x', null)
+    let over = false
+    const stopped = modules.stop(host, 'mod_x').then(() => {
+      over = true
+    })
+    await vi.advanceTimersByTimeAsync(4_999)
+    expect(over).toBe(false)
+    await vi.advanceTimersByTimeAsync(1)
+    await stopped
+    nothingLeft(modules)
+  })
+
+  it('in a clean-up is waited for 5 s, and the others go on', async () => {
+    const modules = manager(
+      plain('mod_x', {
+        start(context) {
+          registerAll(context)
+          context.onStop(never)
+        },
+      }),
+    )
+    await modules.start(host, 'mod_x', null)
+    const stopped = modules.stop(host, 'mod_x')
+    await vi.advanceTimersByTimeAsync(5_000)
+    await stopped
+    nothingLeft(modules)
+  })
+
+  it('in its reload runs on with the options that it had', async () => {
+    const modules = manager(
+      plain('mod_x', { options: { n: z.number().default(1) }, reload: never, start: registerAll }),
+    )
+    await modules.start(host, 'mod_x', { n: 1 })
+    const refused = expect(modules.reload(host, 'mod_x', { n: 2 })).rejects.toThrow(/no answer within 30 s/)
+    await vi.advanceTimersByTimeAsync(30_000)
+    await refused
+    expect(modules.given(host, 'mod_x')).toEqual({ n: 1 })
+    await modules.stop(host, 'mod_x')
+  })
+
+  it('with what is sent to its domain has it answered after the time limit of hooks', async () => {
+    const modules = manager(
+      plain('mod_x', { start: (context) => void context.localRoute('x.example', never) }),
+    )
+    await modules.start(host, 'mod_x', null)
+    const from = makeJid('romeo', host, 'r')
+    const answers: string[] = []
+    router.registerLocalRoute(host, ({ element }) => void answers.push(elementToString(element)))
+    const sent = router.route(new Stanza(from, makeJid('', 'x.example'), el('message', { id: '1' })))
+    await vi.advanceTimersByTimeAsync(hooks.handlerTimeout)
+    await sent
+    expect(answers).toEqual([expect.stringMatching(/type='error'.*<internal-server-error /)])
+  })
+})
+
+describe('what registers gives back', () => {
+  it('what takes that back earlier, once', async () => {
+    const undos: Record<string, () => unknown> = {}
+    const modules = manager(
+      plain('mod_x', {
+        start(context) {
+          undos['route'] = context.localRoute(`x.${host}`, () => undefined)
+          undos['hook'] = context.hook('user_available_hook', () => undefined)
+          undos['command'] = context.command(command)
+          undos['iq'] = context.iq('local', 'test:x', () => undefined)
+          undos['feature'] = context.feature('local', 'test:x')
+        },
+      }),
+    )
+    await modules.start(host, 'mod_x', null)
+    for (const undo of Object.values(undos)) await undo()
+    nothingLeftButItself()
+    // somebody else has it now: the second time must not take it away
+    router.registerLocalRoute(`x.${host}`, () => undefined)
+    await undos['route']?.()
+    await modules.stop(host, 'mod_x')
+    expect(router.hasRoute(`x.${host}`)).toBe(true)
+  })
+
+  function nothingLeftButItself(): void {
+    expect(hooks.ownedBy('mod_x')).toBe(0)
+    expect(iqs.has('local', host, 'test:x')).toBe(false)
+    expect(router.hasRoute(`x.${host}`)).toBe(false)
+    expect(commands).toEqual(new Set())
+  }
+
+  it('a call that comes once, unless the module stops before', async () => {
+    vi.useFakeTimers()
+    try {
+      let signal: AbortSignal | undefined
+      const modules = manager(
+        plain('mod_x', {
+          start(context) {
+            signal = context.signal
+            context.later(1_000, () => void life.push('one'))
+            context.later(5_000, () => void life.push('five'))
+          },
+        }),
+      )
+      await modules.start(host, 'mod_x', null)
+      await vi.advanceTimersByTimeAsync(2_000)
+      expect([life, signal?.aborted]).toEqual([['one'], false])
+      await modules.stop(host, 'mod_x')
+      await vi.advanceTimersByTimeAsync(10_000)
+      expect([life, signal?.aborted]).toEqual([['one', `mod_x stops on ${host}`], true])
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+})
+
+describe('a command that is none', () => {
+  it.each([
+    [{ ...command, run: undefined }, 'the command x: run must be a function'],
+    [{ ...command, args: { n: 5 } }, 'the command x: args.n must be a schema of z'],
+    [{ ...command, name: 'X y' }, 'the command X y: name must be of small letters, digits and _'],
+    [{ ...command, doc: undefined }, 'the command x: doc is missing; it must be text'],
+    [undefined, /^a command: /],
+  ])('%j is refused with a sentence', async (wrong, sentence) => {
+    const modules = manager(plain('mod_x', { start: (context) => void context.command(wrong as never) }))
+    const refused = modules.start(host, 'mod_x', null)
+    const said = (await refused.catch((error: Error) => error.message)) ?? ''
+    const reason = said.replace(`mod_x on ${host} did not start: `, '')
+    if (typeof sentence === 'string') expect(reason).toBe(sentence)
+    else expect(reason).toMatch(sentence)
+    expect(commands).toEqual(new Set())
+  })
+})
+
+describe('modules of others', () => {
+  const old = plain('mod_guest', { start: () => void life.push('old starts') })
+  const now = plain('mod_guest', { start: () => void life.push('new starts') })
+  const broken = plain('mod_guest', {
+    start: () => {
+      throw new Error('broken')
+    },
+  })
+
+  it('are among those that there are; new code is taken at the next reload, also with the same options', async () => {
+    const modules = manager(greeting)
+    modules.setExternal([old])
+    expect(modules.known.map(({ name }) => name)).toEqual(['mod_greeting', 'mod_guest'])
+    await modules.start(host, 'mod_guest', null)
+    await modules.start(other, 'mod_guest', null)
+    modules.setExternal([now])
+    expect(life).toEqual(['old starts', 'old starts'])
+    expect(modules.difference(host, { mod_guest: {} })).toEqual({
+      stop: [],
+      start: [],
+      reload: ['mod_guest'],
+    })
+    life = []
+    await modules.reload(host, 'mod_guest', null)
+    expect(life).toEqual([`mod_guest stops on ${host}`, 'new starts'])
+    expect(modules.difference(host, { mod_guest: {} }).reload).toEqual([])
+    // the other host goes on as it was
+    expect(modules.difference(other, { mod_guest: {} }).reload).toEqual(['mod_guest'])
+  })
+
+  it('run on with the code that they had when the new one does not start', async () => {
+    const modules = manager()
+    modules.setExternal([old])
+    await modules.start(host, 'mod_guest', null)
+    modules.setExternal([broken])
+    life = []
+    await expect(modules.reload(host, 'mod_guest', null)).rejects.toThrow(/did not start: broken/)
+    expect(life).toEqual([`mod_guest stops on ${host}`, 'old starts'])
+    expect(modules.isLoaded(host, 'mod_guest')).toBe(true)
   })
 })
 

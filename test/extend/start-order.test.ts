@@ -67,6 +67,16 @@ describe('options', () => {
   it('are refused by the name of the module and of the option', () => {
     expect(() => checkOptions(spec, { limit: 0 })).toThrow(/mod_x, option limit: /)
     expect(() => checkOptions(spec, { limit: '7' })).toThrow(StartError)
-    expect(() => checkOptions(spec, { limt: 7 })).toThrow(/limt/)
+  })
+
+  it('are all named when several are wrong, unknown ones with the nearest known', () => {
+    expect(() => checkOptions(spec, { limt: 7, limit: 0 })).toThrow(
+      new StartError(
+        "mod_x, option limit: must be at least 1, not 0; option limt: unknown option, did you mean 'limit'?",
+      ),
+    )
+    expect(() => checkOptions(spec, { colour: 1 })).toThrow(
+      /option colour: unknown option; known here: limit/,
+    )
   })
 })

@@ -47,7 +47,9 @@ describe('service_admin_extra', () => {
 
   it('refuses a family that it does not know, with the list', async () => {
     const wanted = { service_admin_extra: { submods: ['session'] } }
-    await expect(manager.startAll(wanted)).rejects.toThrow(/no submod "session".*accounts.*sessions.*stats/)
+    await expect(manager.startAll(wanted)).rejects.toThrow(
+      /option submods\[0\]: must be 'accounts'.*'stats'.*, not 'session'; did you mean 'sessions'\?/,
+    )
     expect(commands.size).toBe(0)
   })
 
