@@ -16,7 +16,7 @@ import { elementToString } from '../xml/serialize.ts'
 import { StanzaError, StreamError } from '../xmpp/errors.ts'
 import type { Jid } from '../xmpp/jid.ts'
 import { ns } from '../xmpp/namespaces.ts'
-import { type Stanza, stanzaKind } from '../xmpp/stanza.ts'
+import { errorReply, type Stanza, stanzaKind } from '../xmpp/stanza.ts'
 import { handleBind } from './bind.ts'
 import type { C2sHost, C2sServer } from './c2s-server.ts'
 import { limitsAfterLogin, limitsBeforeLogin } from './limits.ts'
@@ -35,6 +35,7 @@ import {
   waitForSession,
   waitForStream,
 } from './states.ts'
+import { StoredMessages } from './stored-messages.ts'
 import { afterTheEnd, handleStreamManagement, type StreamManagement } from './stream-management.ts'
 
 /** What reaches a session from the rest of the server. */
@@ -75,8 +76,10 @@ export class C2s implements Session {
   /** Resolves when the connection is closed and nothing of the session is left to do. */
   readonly over: Promise<void>
   #left: Promise<void> | undefined
-  /** Out of the registry: what is delivered now goes back at once. */
-  #gone = false
+  /** While its client gets what was stored for it. */
+  #stored: StoredMessages | undefined
+  /** Waits for a hook on its way to the client. */
+  #underway: Stanza | undefined
   /** What the client sent last, while it is being dealt with. */
   #input: Promise<void> | undefined
   #settleOver: () => void = () => undefined
@@ -171,12 +174,17 @@ export class C2s implements Session {
   }
 
   deliver(stanza: Stanza): void {
-    if (this.#gone) this.#returnToRouter(stanza)
+    if (this.state === ended) void this.#giveBack(stanza)
     else this.#mailbox.post({ stanza })
   }
 
   tell(event: SessionEvent): void {
     if (this.state === ended) return
+    // not by the mailbox: it counts even if the session ends before it is open
+    if (event.type === 'inherits') {
+      this.own.inherit(event.shownTo)
+      return
+    }
     // an order to end waits for nothing: a session that is stuck shall end too
     const order = orderToEnd(event)
     if (order) this.fail(order)
@@ -279,7 +287,8 @@ export class C2s implements Session {
   #handleLetter(letter: Letter): void | Promise<void> {
     try {
       if ('settled' in letter) return letter.settled()
-      const done = 'stanza' in letter ? this.#receive(letter.stanza) : this.#handleEvent(letter.event)
+      if ('stanza' in letter && this.#stored?.holds(letter.stanza)) return
+      const done = 'stanza' in letter ? this.receive(letter.stanza) : this.#handleEvent(letter.event)
       return done instanceof Promise
         ? done.catch((error: unknown) => this.#failed(error, undefined))
         : undefined
@@ -288,7 +297,8 @@ export class C2s implements Session {
     }
   }
 
-  #receive(stanza: Stanza): void | Promise<void> {
+  /** A stanza from somebody, in its turn. */
+  receive(stanza: Stanza): void | Promise<void> {
     if (stanza.kind === 'presence') this.own.noteIncoming(stanza)
     const { hooks } = this.server
     const { host } = this.jid
@@ -299,14 +309,22 @@ export class C2s implements Session {
     return this.#receiveHooked(stanza)
   }
 
+  /** If the session ends meanwhile, the stanza has gone back before those behind it. */
   async #receiveHooked(stanza: Stanza): Promise<void> {
     const { hooks } = this.server
+    this.#underway = stanza
     const passed = await hooks.fold('user_receive_packet', this.jid.host, stanza, { session: this })
-    if (this.state === ended) return this.#returnToRouter(stanza)
-    if (!passed) return
-    const element = await hooks.fold('c2s_filter_send', this.jid.host, passed.element, { session: this })
-    if (this.state === ended) return this.#returnToRouter(stanza)
-    if (element) this.send(element, passed)
+    if (this.#isOver) return
+    const element =
+      passed && (await hooks.fold('c2s_filter_send', this.jid.host, passed.element, { session: this }))
+    if (this.#isOver) return
+    this.#underway = undefined
+    if (passed && element) this.send(element, passed)
+    else stanza.context?.fork?.lost()
+  }
+
+  get #isOver(): boolean {
+    return this.state === ended
   }
 
   /** Every stanza goes out here, counted for stream management; the element may be another than the stanza's. */
@@ -321,8 +339,12 @@ export class C2s implements Session {
       if (answer) this.send(answer.element, answer)
       return
     }
-    if (this.management) this.management.send(text, stanza)
-    else this.connection.write(text)
+    if (this.management) {
+      this.management.send(text, stanza)
+    } else {
+      this.connection.write(text)
+      stanza?.context?.fork?.arrived()
+    }
   }
 
   #handleEvent(event: SessionEvent): void | Promise<void> {
@@ -333,6 +355,9 @@ export class C2s implements Session {
         return this.own.sendTo(event.to, event.available)
       case 'probe':
         return this.own.answer(event.from)
+      case 'stored-messages':
+        if ((this.priority ?? -1) >= 0) this.#later(this.catchUp().fetch())
+        return undefined
       case 'inject':
         return handleStanza(this, event.element)
       default:
@@ -340,7 +365,33 @@ export class C2s implements Session {
     }
   }
 
+  /** Nobody waits for it; what it throws ends the session. */
+  #later(work: Promise<void>): void {
+    work.catch((error: unknown) => this.#failed(error, undefined))
+  }
+
   // ---- what its parts use ----------------------------------------------------------------------------------------
+
+  /** From now on messages wait behind those that are stored. */
+  catchUp(): StoredMessages {
+    this.#stored ??= new StoredMessages(this)
+    return this.#stored
+  }
+
+  /** The client has all that was stored. */
+  caughtUp(): void {
+    this.#stored = undefined
+  }
+
+  /** The client has acknowledged something: if more is stored, it can take it now. */
+  hasRoomAgain(): void {
+    if (this.#stored) this.#later(this.#stored.send())
+  }
+
+  /** What the client sent last has been dealt with. */
+  async inputHandled(): Promise<void> {
+    await this.#input
+  }
 
   get served(): C2sHost {
     if (!this.host) throw new StreamError('host-unknown')
@@ -394,6 +445,7 @@ export class C2s implements Session {
 
   /** The name is somebody else's: the client may ask for another. */
   unbind(): void {
+    for (const stanza of this.#takeWaiting()) void this.#giveBack(stanza)
     this.#jid = undefined
     this.become(waitForBind)
   }
@@ -444,7 +496,7 @@ export class C2s implements Session {
     stream.send(el('resumed', { xmlns: ns.sm, previd: management.id, h: String(management.handled) }))
     clearTimeout(this.#stateTimer)
     this.state = sessionEstablished
-    management.resend()
+    this.#later(management.resend())
     this.server.log.info({ jid: this.jid.text, address: this.info.ip }, 'session resumed')
     void this.server.hooks.run('c2s_session_resumed', this.jid.host, { session: this })
   }
@@ -489,48 +541,75 @@ export class C2s implements Session {
     const wasBound = this.bound
     this.state = ended
     this.#endReason = reason
-    // what waits stays where it is until the session is out of the registry, then it goes back
     this.#mailbox.hold()
     clearTimeout(this.#stateTimer)
     clearTimeout(this.#negotiationTimer)
     this.receiver.stop()
     this.login.abort()
-    if (wasBound) this.#left = this.#leave(wasEstablished)
+    if (wasBound) this.#left = this.#leave(wasEstablished, this.#giveAllBack())
     if (this.connection.closed) this.#settleOver()
     else this.stream.close()
   }
 
-  async #leave(wasEstablished: boolean): Promise<void> {
+  async #leave(wasEstablished: boolean, givenBack: Promise<unknown>): Promise<void> {
     const { sessions, hooks, log } = this.server
     try {
       // what the client has sent comes before its end: no contact shall hear that it is there after it has gone
       if (this.#input) await Promise.race([this.#input, delay(inputTimeout, undefined, { ref: false })])
       if (sessions.owns(this)) await this.own.end()
+      else await this.#handOverPresence()
       await sessions.close(this)
       if (wasEstablished)
         await hooks.run('c2s_terminated', this.jid.host, { session: this, reason: this.#endReason ?? '' })
       if (this.management?.id) this.server.resumable.remove(this.management.id, this)
-      for (const { stanza, at } of this.management?.takeUnacknowledged() ?? []) {
-        const again = afterTheEnd(this, stanza, at)
-        if (again) await this.server.router.route(again)
-      }
-      this.#gone = true
-      for (const letter of this.#mailbox.empty()) {
-        if ('stanza' in letter) this.#returnToRouter(letter.stanza)
-        else if ('settled' in letter) letter.settled()
-      }
+      await givenBack
     } catch (err) {
       log.error({ err, jid: this.jid.text }, 'the end of a session failed')
     }
   }
 
-  /** Somebody sent it here while the session ended: the account's other resources or the offline store get it. */
-  #returnToRouter(stanza: Stanza): void {
-    if (stanza.kind === 'presence' && stanza.type !== 'subscribe') return
-    // the offline store has it still
-    if (stanza.context?.offline !== undefined) return
-    const again = stanza.withContext({ rerouted: true })
-    void this.server.router.route(stanza.kind === 'message' ? again.withTo(stanza.to.bare) : again)
+  async #handOverPresence(): Promise<void> {
+    const successor = this.server.sessions.find(this.jid)
+    if (successor) await this.own.replacedBy(successor)
+  }
+
+  /**
+   * At once and in order, before anything that is sent to the account from now on: what the client has not acknowledged, then
+   * what waited for it. The account's other resources or the offline store get it.
+   */
+  #giveAllBack(): Promise<unknown> {
+    const work: (void | Promise<void>)[] = []
+    for (const { stanza, at } of this.management?.takeUnacknowledged() ?? []) {
+      const again = afterTheEnd(this, stanza, at)
+      if (again) work.push(this.server.router.route(again))
+    }
+    for (const stanza of this.#takeWaiting()) work.push(this.#giveBack(stanza))
+    return Promise.all(work)
+  }
+
+  /** Takes out the stanzas that have not reached the client, in order. */
+  #takeWaiting(): readonly Stanza[] {
+    const waiting = [...(this.#underway ? [this.#underway] : []), ...(this.#stored?.takeBehind() ?? [])]
+    this.#underway = undefined
+    for (const letter of this.#mailbox.empty()) {
+      if ('stanza' in letter) waiting.push(letter.stanza)
+      else if ('settled' in letter) letter.settled()
+    }
+    return waiting
+  }
+
+  /** Somebody sent it here, and the client will not get it. The session itself is not one of those who do any more. */
+  #giveBack(stanza: Stanza): void | Promise<void> {
+    const { router } = this.server
+    // requests to subscribe and messages of the offline store are kept there
+    if (stanza.kind === 'presence' || stanza.context?.offline !== undefined) return
+    if (stanza.kind === 'iq') {
+      const answer = errorReply(stanza, new StanzaError('service-unavailable'))
+      return answer && router.route(answer)
+    }
+    const { fork } = stanza.context ?? {}
+    if (fork && !fork.lost()) return
+    return router.route(stanza.withContext({ rerouted: true, fork: undefined }).withTo(stanza.to.bare))
   }
 }
 

@@ -2,7 +2,7 @@
  * Presence of one session (RFC 6121 §4): who may see it, whom it may see, who has been told. Sent once, in the order of
  * server-behaviour: presence.
  */
-import { setTimeout as delay } from 'node:timers/promises'
+import type { Session } from '../routing/session.ts'
 import type { Subscription } from '../storage/storage.ts'
 import { type Element, el, getSubtag, getSubtagCdata, withAttributes } from '../xml/element.ts'
 import { StanzaError } from '../xmpp/errors.ts'
@@ -12,10 +12,6 @@ import type { C2s } from './c2s.ts'
 
 /** Most addresses that directed presence is remembered for. */
 const maxDirected = 1_000
-/** Stored messages that are written at a time; none is larger than a stanza may be. */
-const offlinePortion = 10
-/** How long the client's next stanza waits for them, in milliseconds. */
-const offlinePatience = 2_000
 
 export class Presence {
   /** The last available presence without `to`; undefined while the resource is not available. */
@@ -30,9 +26,8 @@ export class Presence {
   #maySee: Set<string> = nobody
   /** Who has this resource's directed presence, by address. */
   #directed: Map<string, Jid> | undefined
-  /** Stored messages that have not been sent to the client yet. */
-  #offline: Stanza[] = []
-  #isDelivering = false
+  /** Bare JIDs to whom a session that this one has replaced was shown as available. */
+  #inherited: Set<string> = nobody
 
   constructor(c2s: C2s) {
     this.#c2s = c2s
@@ -77,10 +72,12 @@ export class Presence {
     this.last = presence
     this.priority = priority
     this.since = Date.now()
+    const wantsMessages = before < 0 && priority >= 0
+    if (wantsMessages) c2s.catchUp()
     await hooks.run('set_presence_hook', host, { session: c2s, presence })
     await this.#broadcast(presence, () => this.#isOver)
     if (first && !this.#isOver) await this.#becameAvailable()
-    if (before < 0 && priority >= 0 && !this.#isOver) await this.#deliverOffline()
+    if (wantsMessages && !this.#isOver) await c2s.catchUp().fetch()
     if (first && !this.#isOver) await this.#requestsAndOwn()
   }
 
@@ -92,11 +89,11 @@ export class Presence {
   /** The own resources first, so that the client sees its own presence before anybody's answer. */
   async #broadcast(presence: Element, isOver = () => false): Promise<void> {
     const { jid, server } = this.#c2s
+    this.#inherited = nobody
     await this.#send(presence, jid.bare)
     for (const contact of this.#mayBeSeenBy) {
       if (isOver()) return
-      const to = parseJid(contact)
-      if (to) await this.#send(presence, to)
+      await this.#sendToText(presence, contact)
     }
     for (const to of await server.hooks.fold('c2s_broadcast_recipients', jid.host, [], {
       session: this.#c2s,
@@ -105,6 +102,11 @@ export class Presence {
       if (isOver()) return
       await this.#send(presence, to)
     }
+  }
+
+  #sendToText(presence: Element, contact: string): void | Promise<void> {
+    const to = parseJid(contact)
+    if (to) return this.#send(presence, to)
   }
 
   #send(presence: Element, to: Jid): void | Promise<void> {
@@ -127,46 +129,6 @@ export class Presence {
       }
     }
     await server.hooks.run('user_available_hook', jid.host, { jid })
-  }
-
-  async #deliverOffline(): Promise<void> {
-    const { jid, server } = this.#c2s
-    const { user, host } = jid
-    const stored = await server.hooks.fold('resend_offline_messages_hook', host, [], {
-      user,
-      host,
-      session: this.#c2s,
-    })
-    this.#offline = [...stored]
-    // they come before what the client says next, unless it takes them slowly: then it is listened to meanwhile
-    const enough = new AbortController()
-    const { signal } = enough
-    const patience = delay(offlinePatience, undefined, { signal, ref: false }).catch(() => undefined)
-    await Promise.race([this.continueOffline(), patience])
-    enough.abort()
-  }
-
-  /** The next of the stored messages, portion by portion, as fast as the client takes them. */
-  async continueOffline(): Promise<void> {
-    const c2s = this.#c2s
-    if (this.#isDelivering) return
-    this.#isDelivering = true
-    try {
-      while (this.#offline.length > 0 && !this.#isOver) {
-        // with stream management the client says what it has got, which deletes it, and then more may come
-        if (c2s.management && !c2s.management.hasRoom) return
-        const portion = this.#offline.splice(0, offlinePortion)
-        for (const stanza of portion) c2s.deliver(stanza)
-        await c2s.settled()
-        await c2s.connection.written()
-        if (c2s.management) continue
-        if (c2s.connection.closed || this.#isOver) return
-        const seqs = portion.map((stanza) => stanza.context?.offline).filter((seq) => seq !== undefined)
-        await c2s.deliveredOffline(seqs)
-      }
-    } finally {
-      this.#isDelivering = false
-    }
   }
 
   async #requestsAndOwn(): Promise<void> {
@@ -200,20 +162,46 @@ export class Presence {
   async broadcastUnavailable(element: Element): Promise<void> {
     const { jid, server } = this.#c2s
     const wasAvailable = this.last !== undefined
+    const inherited = this.#inherited
+    this.#inherited = nobody
     if (wasAvailable) await this.#broadcast(element)
+    else for (const contact of inherited) await this.#sendToText(element, contact)
     this.last = undefined
-    const directed = this.#directed
-    this.#directed = undefined
-    for (const to of directed?.values() ?? []) await this.#send(element, to)
+    await this.#endDirected(element, wasAvailable ? this.#mayBeSeenBy : inherited)
     if (wasAvailable) {
       const status = getSubtagCdata(element, 'status')
       await server.hooks.run('unset_presence_hook', jid.host, { jid, status })
     }
   }
 
+  /** Who has directed presence hears that it is over, unless the broadcast has told him. */
+  async #endDirected(element: Element, told: ReadonlySet<string>): Promise<void> {
+    const directed = this.#directed
+    this.#directed = undefined
+    for (const to of directed?.values() ?? []) {
+      if (!to.isBare || !told.has(to.text)) await this.#send(element, to)
+    }
+  }
+
   /** The session is over: the same, made by the server if the client has not said it (RFC 6121 §4.5.2). */
   end(): Promise<void> {
-    return this.broadcastUnavailable(el('presence', { type: 'unavailable' }))
+    return this.broadcastUnavailable(unavailable)
+  }
+
+  /**
+   * Another session has the full JID now. It will show itself to those who get the broadcast, and tell them its end; who had
+   * directed presence from here alone hears nothing of that session, so he is told now (RFC 6121 §4.6.3).
+   */
+  async replacedBy(successor: Session): Promise<void> {
+    const shownTo = this.last ? [this.#c2s.jid.bareText, ...this.#mayBeSeenBy] : [...this.#inherited]
+    if (shownTo.length > 0) successor.tell({ type: 'inherits', shownTo })
+    this.last = undefined
+    await this.#endDirected(unavailable, new Set(shownTo))
+  }
+
+  inherit(shownTo: readonly string[]): void {
+    // once it has shown itself, all of them know
+    if (this.last === undefined) this.#inherited = new Set(shownTo)
   }
 
   /** Directed presence that goes out (RFC 6121 §4.6): who does not get the broadcast is remembered, to be told the end. */
@@ -240,6 +228,8 @@ export class Presence {
     }
   }
 }
+
+const unavailable = el('presence', { type: 'unavailable' })
 
 /** Shared by all sessions without contacts. */
 const nobody: Set<string> = new Set()

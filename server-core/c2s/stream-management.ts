@@ -8,6 +8,7 @@ import { StanzaError, StreamError } from '../xmpp/errors.ts'
 import { ns } from '../xmpp/namespaces.ts'
 import { errorReply, type Stanza } from '../xmpp/stanza.ts'
 import type { C2s } from './c2s.ts'
+import { ended, waitForBind } from './states.ts'
 
 /** Counters wrap here (XEP-0198 §4). */
 const wrap = 2 ** 32
@@ -16,6 +17,9 @@ const askAfterStanzas = 20
 const askAfterTime = 2_000
 /** Modules are told that a client owes an acknowledgement so long, in milliseconds. */
 const overdueAfter = 10_000
+
+/** Characters that are sent again at a time, before the client must have taken them. */
+const resendAtOnce = 32_768
 
 interface Unacknowledged {
   readonly text: string
@@ -34,6 +38,8 @@ export class StreamManagement {
   #acknowledged = 0
   #queue: Unacknowledged[] = []
   #bytes = 0
+  /** How many of the queue, its last, have not been written to this connection. */
+  #unsent = 0
   #sinceAsked = 0
   #askedAt: number | undefined
   #isOverdue = false
@@ -70,7 +76,10 @@ export class StreamManagement {
       this.#c2s.fail(new StreamError('policy-violation', 'too many stanzas are not acknowledged'))
       return
     }
-    if (this.#c2s.detached) return
+    if (this.#unsent > 0 || this.#c2s.detached) {
+      this.#unsent++
+      return
+    }
     this.#c2s.connection.write(text)
     if (++this.#sinceAsked >= askAfterStanzas) this.#ask(now)
   }
@@ -107,8 +116,9 @@ export class StreamManagement {
   /** Drops what the client has; what came from the offline store is deleted there. */
   confirm(h: number): void {
     const count = (h - this.#acknowledged + wrap) % wrap
-    if (count > this.#queue.length) {
-      const sent = (this.#acknowledged + this.#queue.length) % wrap
+    const written = this.#queue.length - this.#unsent
+    if (count > written) {
+      const sent = (this.#acknowledged + written) % wrap
       throw new StreamError('undefined-condition', 'more was acknowledged than was sent', {
         extra: el('handled-count-too-high', { xmlns: ns.sm, h: String(h), 'send-count': String(sent) }),
       })
@@ -119,20 +129,34 @@ export class StreamManagement {
     const seqs: number[] = []
     for (const { text, stanza } of confirmed) {
       this.#bytes -= text.length
-      if (stanza?.context?.offline !== undefined) seqs.push(stanza.context.offline)
+      const { context } = stanza ?? {}
+      if (context?.offline !== undefined) seqs.push(context.offline)
+      context?.fork?.arrived()
     }
-    if (seqs.length > 0) {
-      void this.#c2s.deliveredOffline(seqs)
-      void this.#c2s.own.continueOffline()
-    }
+    if (seqs.length > 0) void this.#c2s.deliveredOffline(seqs)
+    this.#c2s.hasRoomAgain()
   }
 
-  /** Everything that the client does not have, again, on its new connection. */
-  resend(): void {
+  /**
+   * Everything that the client does not have, again, on its new connection, as fast as it reads: what comes meanwhile is sent
+   * behind it.
+   */
+  async resend(): Promise<void> {
     this.#askedAt = undefined
     this.#sinceAsked = 0
-    for (const { text } of this.#queue) this.#c2s.connection.write(text)
-    if (this.#queue.length > 0) this.#ask(Date.now())
+    this.#unsent = this.#queue.length
+    if (this.#unsent === 0) return
+    const { connection } = this.#c2s
+    const isOver = (): boolean => connection !== this.#c2s.connection || connection.closed
+    while (this.#unsent > 0 && !isOver()) {
+      for (let size = 0; this.#unsent > 0 && size < resendAtOnce; ) {
+        const { text } = this.#queue[this.#queue.length - this.#unsent--] as Unacknowledged
+        connection.write(text)
+        size += text.length
+      }
+      await connection.written()
+    }
+    if (!isOver()) this.#ask(Date.now())
   }
 
   /** Takes out what the client never acknowledged, for when the session is over. */
@@ -140,6 +164,7 @@ export class StreamManagement {
     const rest = this.#queue
     this.#queue = []
     this.#bytes = 0
+    this.#unsent = 0
     return rest.flatMap(({ stanza, at }) => (stanza ? [{ stanza, at }] : []))
   }
 }
@@ -192,18 +217,18 @@ function enable(c2s: C2s, element: Element): void {
   c2s.manage(management)
 }
 
-/** The session of a lost connection goes on here (XEP-0198 §5). */
-function resume(c2s: C2s, element: Element): void {
+/** The session of a lost connection goes on here (XEP-0198 §5), behind what was sent on that connection. */
+async function resume(c2s: C2s, element: Element): Promise<void> {
   if (c2s.bound) throw new StreamError('policy-violation', 'a resource is bound already')
   const id = attr(element, 'previd') ?? ''
-  const before = c2s.server.resumable.find(id)
-  if (before?.user !== c2s.user || before.served.name !== c2s.served.name) {
-    c2s.stream.send(
-      failed('item-not-found', c2s.server.resumable.handledBefore(id, c2s.user, c2s.served.name)),
-    )
-    return
-  }
-  before.takeOver(c2s, readCounter(element))
+  const h = readCounter(element)
+  const { resumable } = c2s.server
+  const before = resumable.find(id, c2s.user, c2s.served.name)
+  await before?.inputHandled()
+  if (c2s.state !== waitForBind) return
+  // it may have ended meanwhile
+  if (before && resumable.find(id, c2s.user, c2s.served.name) === before) return before.takeOver(c2s, h)
+  c2s.stream.send(failed('item-not-found', resumable.handledBefore(id, c2s.user, c2s.served.name)))
 }
 
 function failed(condition: string, h?: number): Element {
@@ -234,41 +259,46 @@ export class ResumableSessions {
       for (const oldest of this.#over.keys()) if (this.#over.delete(oldest)) break
   }
 
-  find(id: string): C2s | undefined {
-    return this.#sessions.get(id)
+  /** Of that account, and not at its end. */
+  find(id: string, user: string, host: string): C2s | undefined {
+    const session = this.#sessions.get(id)
+    const isTheirs = session?.user === user && session.served.name === host
+    return isTheirs && session.state !== ended ? session : undefined
   }
 
   /** Of an ended session of that account. */
   handledBefore(id: string, user: string, host: string): number | undefined {
+    const account = `${user}@${host}`
+    const ending = this.#sessions.get(id)
+    if (ending?.state === ended && ending.jid.bareText === account) return ending.management?.handled
     const entry = this.#over.get(id)
-    if (!entry || entry.account !== `${user}@${host}` || Date.now() - entry.at > rememberHandled)
-      return undefined
+    if (!entry || entry.account !== account || Date.now() - entry.at > rememberHandled) return undefined
     return entry.handled
   }
 }
 
 /**
  * What becomes of a stanza that the client never acknowledged, when its session is over: normal and chat messages go on to
- * where the account is, with the time that they came; requests are refused; the rest is dropped.
+ * where the account is, with the time that they came, unless another resource has got them too; requests are refused; the
+ * rest is dropped.
  */
 export function afterTheEnd(c2s: C2s, stanza: Stanza, at: number): Stanza | undefined {
   const { jid, server } = c2s
-  if (stanza.kind === 'iq') return errorReply(stanza, new StanzaError('service-unavailable'))
-  if (stanza.kind !== 'message') return undefined
-  if (stanza.type === 'groupchat') return errorReply(stanza, new StanzaError('recipient-unavailable'))
-  if (stanza.type === 'error' || stanza.type === 'headline') return undefined
-  if (stanza.context?.copied || stanza.context?.forwarded) return undefined
+  const { kind, type, context } = stanza
+  if (kind === 'iq') return errorReply(stanza, new StanzaError('service-unavailable'))
+  if (kind !== 'message') return undefined
+  if (type === 'groupchat') return errorReply(stanza, new StanzaError('recipient-unavailable'))
+  if (type === 'error' || type === 'headline') return undefined
+  if (context?.copied || context?.forwarded) return undefined
   // from the offline store: it is still there
-  if (stanza.context?.offline !== undefined) return undefined
-  const others = server.sessions.ofUser(jid.user, jid.host).filter((other) => (other.priority ?? -1) >= 0)
-  // a message to the account went to its other resources as well
-  if (stanza.to.isBare && others.length > 0) return undefined
-  const back = server.sessions.find(jid)
+  if (context?.offline !== undefined) return undefined
+  if (context?.fork && !context.fork.lost()) return undefined
+  const now = server.sessions.find(jid)
   const delayed = getChild(stanza.element, 'delay', ns.delay)
     ? stanza.element
     : appendSubtags(stanza.element, [
         el('delay', { xmlns: ns.delay, from: jid.host, stamp: new Date(at).toISOString() }),
       ])
-  const again = stanza.withElement(delayed).withContext({ resent: true, rerouted: true })
-  return back ? again.withTo(jid) : again.withTo(jid.bare)
+  const again = stanza.withElement(delayed).withContext({ resent: true, rerouted: true, fork: undefined })
+  return again.withTo(now && now !== c2s ? jid : jid.bare)
 }

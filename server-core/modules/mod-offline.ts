@@ -50,6 +50,9 @@ export const modOffline = defineModule({
     ])
     host.hook('sm_remove_connection_hook', (_, { sid, jid }) => offline.release(jid.user, sid))
     host.hook('remove_user', (_, { user }) => offline.forget(user))
+    host.every(3_600_000, async () => {
+      await host.storage.offline.deleteExpired(host.host)
+    })
   },
 })
 
@@ -96,7 +99,11 @@ class Offline implements OfflineService {
       const outcome = await this.#turns.take(user, () =>
         this.#host.storage.offline.store(user, host, text, received, expires, this.#limits),
       )
-      if (outcome === 'stored') return stop()
+      if (outcome === 'stored') {
+        // for a resource that has become available while the message was on its way to the store
+        this.#offer(user)
+        return stop()
+      }
       this.#host.log.info({ user }, 'a message was refused: as many are kept as may be')
       return undefined
     } catch (err) {
@@ -146,12 +153,24 @@ class Offline implements OfflineService {
     return this.#host.storage.offline.count(user, this.#host.host)
   }
 
-  /** The session is over: what it did not write is for the next. */
+  /** The session is over: what it did not write is for another, at once when one is there. */
   release(user: string, sid: string): void {
     const handed = this.#handed.get(user)
     if (handed === undefined) return
+    const before = handed.size
     for (const [seq, holder] of handed) if (holder === sid) handed.delete(seq)
+    const isMore = handed.size < before
     if (handed.size === 0) this.#handed.delete(user)
+    if (isMore) this.#offer(user)
+  }
+
+  /** Tells the resource of the highest priority that more is stored than it has been given. */
+  #offer(user: string): void {
+    const [best] = this.#host.sessions
+      .ofUser(user, this.#host.host)
+      .filter(({ priority }) => (priority ?? -1) >= 0)
+      .sort((a, b) => (b.priority ?? 0) - (a.priority ?? 0))
+    best?.tell({ type: 'stored-messages' })
   }
 
   forget(user: string): void {

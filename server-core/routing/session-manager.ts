@@ -7,10 +7,12 @@
  */
 import type { IqHandlers } from '../extend/gen-iq-handler.ts'
 import { goOn, type HookRegistry } from '../extend/hooks.ts'
+import { Turns } from '../extend/turns.ts'
 import { StanzaError, type StanzaErrorCondition } from '../xmpp/errors.ts'
 import type { Jid } from '../xmpp/jid.ts'
 import { errorReply, type Stanza } from '../xmpp/stanza.ts'
 import { type BareState, toBare, toFullWithoutMatch } from './delivery.ts'
+import { Fork } from './fork.ts'
 import { unsubscribed } from './local-router.ts'
 import { answerProbe } from './probe.ts'
 import type { Router } from './router.ts'
@@ -39,6 +41,7 @@ export class SessionManager implements Sessions {
   readonly #hooks: HookRegistry
   readonly #options: SessionManagerOptions
   readonly #accountExists: (user: string, host: string) => Promise<boolean>
+  readonly #lookUps = new Turns()
 
   constructor(
     router: Router,
@@ -199,11 +202,13 @@ export class SessionManager implements Sessions {
         return this.#store(stanza)
       case 'highest': {
         const top = Math.max(...receivers.map((session) => session.priority ?? 0))
-        for (const session of receivers) if (session.priority === top) session.deliver(stanza)
-        return
+        return deliverTo(
+          receivers.filter((session) => session.priority === top),
+          stanza,
+        )
       }
       case 'all':
-        for (const session of receivers) session.deliver(stanza)
+        return deliverTo(receivers, stanza)
     }
   }
 
@@ -217,8 +222,12 @@ export class SessionManager implements Sessions {
 
   /** Nobody to deliver to: stored by whoever keeps offline messages, else refused. */
   async #store(stanza: Stanza): Promise<void> {
-    const { user, host } = stanza.to
-    const exists = await this.#accountExists(user, host)
+    const { user, host, bareText } = stanza.to
+    // answers of a backend may overtake each other, messages must not
+    const exists = await this.#lookUps.take(bareText, () => this.#accountExists(user, host))
+    const sessions = this.#accounts.get(bareText) ?? none
+    // somebody has come meanwhile
+    if (available(sessions).length > 0) return this.#message(stanza, sessions)
     if (exists && (await this.#hooks.run('offline_message_hook', host, { stanza }))) return
     return this.#refuse(stanza)
   }
@@ -299,6 +308,11 @@ export class SessionManager implements Sessions {
     const answer = bounced && errorReply(bounced, new StanzaError(condition))
     if (answer) return this.#router.route(answer)
   }
+}
+
+function deliverTo(receivers: readonly Session[], stanza: Stanza): void {
+  const copy = receivers.length > 1 ? stanza.withContext({ fork: new Fork(receivers.length) }) : stanza
+  for (const session of receivers) session.deliver(copy)
 }
 
 /** Where one must end for another: those without a connection first, then the oldest. */

@@ -32,6 +32,13 @@ export type SessionEvent =
   | { readonly type: 'send-presence'; readonly to: Jid; readonly available: boolean }
   /** Somebody of this server became available: the resource's presence, if he may see it, is delivered to him. */
   | { readonly type: 'probe'; readonly from: Jid }
+  /** Messages wait in the offline store that were not there when the resource became available. */
+  | { readonly type: 'stored-messages' }
+  /**
+   * Of the session that this one replaces, which says nothing at its end (server-behaviour: binding): who was shown the full
+   * JID as available, by bare JID. They are to be told when this session goes, even if it never shows itself.
+   */
+  | { readonly type: 'inherits'; readonly shownTo: readonly string[] }
   /** A stanza is handled as if this client had sent it. */
   | { readonly type: 'inject'; readonly element: Element }
 

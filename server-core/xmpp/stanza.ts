@@ -21,6 +21,15 @@ export interface StanzaContext {
   readonly copied?: true
   /** Sent again because the client did not acknowledge it. */
   readonly resent?: true
+  /** Went to several resources; each tells here what became of its copy. */
+  readonly fork?: CopyTracker | undefined
+}
+
+/** What became of the copies of one message (routing/fork.ts). */
+export interface CopyTracker {
+  arrived(): void
+  /** True when no copy has arrived and none still may: the message is to be sent again. */
+  lost(): boolean
 }
 
 export class Stanza {

@@ -1,5 +1,6 @@
 /** Many stored messages, more than may wait for one connection: all arrive, and none is deleted before. */
 import { afterEach, describe, expect, it } from 'vitest'
+import { stop } from '../../server-core/extend/hooks.ts'
 import type { TestClient } from '../harness/client.ts'
 import { until } from '../harness/deadline.ts'
 import { stanza } from '../modules/host.ts'
@@ -63,6 +64,59 @@ describe('a client that reads', () => {
     bob.send(`<a xmlns='urn:xmpp:sm:3' h='${heard}'/>`)
     await until('all deleted', () => deleted.length === count)
     expect(deleted).toEqual(all)
+  })
+})
+
+describe('what others send meanwhile', () => {
+  function gate(): { readonly open: () => void; readonly passed: Promise<void> } {
+    let open: () => void = () => undefined
+    const passed = new Promise<void>((resolve) => {
+      open = resolve
+    })
+    return { open, passed }
+  }
+
+  async function waitingForTheStore(options: Record<string, unknown> = {}) {
+    const { rig } = await start(options)
+    const [asked, answer] = [gate(), gate()]
+    rig.hooks.add('resend_offline_messages_hook', host, async (list) => {
+      asked.open()
+      await answer.passed
+      return list
+    })
+    const alice = await rig.login('alice', { available: false })
+    const bob = await rig.login('bob', { available: false })
+    bob.send('<presence/>')
+    await asked.passed
+    return { rig, alice, bob, answer }
+  }
+
+  it('comes behind them, in order; presence and answers do not wait', async () => {
+    const { alice, bob, answer } = await waitingForTheStore()
+    for (const to of [`bob@${host}`, bob.jid])
+      alice.send(`<message to='${to}' id='${count + (to === bob.jid ? 1 : 0)}'><body>now</body></message>`)
+    alice.send(`<presence to='${bob.jid}'/>`)
+    await bob.waitFor(({ attrs }) => attrs['from'] === alice.jid && attrs['type'] === undefined)
+    expect(ids(bob)).toEqual([])
+    answer.open()
+    await until('all', () => ids(bob).length === count + 2)
+    expect(ids(bob)).toEqual([...all, count, count + 1])
+    alice.send(`<message to='${bob.jid}' id='${count + 2}'><body>later</body></message>`)
+    await until('the last', () => ids(bob).at(-1) === count + 2)
+  })
+
+  it('is too much at max_mailbox: the session ends, and all of it is kept', async () => {
+    const { rig, alice, bob, answer } = await waitingForTheStore({ max_mailbox: 10 })
+    const stored: string[] = []
+    rig.hooks.add('offline_message_hook', host, (_acc, { stanza: { id } }) => {
+      stored.push(id)
+      return stop()
+    })
+    for (let n = 0; n < 15; n++) alice.send(`<message to='bob@${host}' id='${n}'><body>now</body></message>`)
+    expect((await bob.streamError()).condition).toBe('resource-constraint')
+    answer.open()
+    await alice.settled()
+    expect(stored).toEqual(Array.from({ length: 15 }, (_, n) => `${n}`))
   })
 })
 

@@ -166,6 +166,21 @@ describe('what comes back', () => {
     expect(bodies(await resend(second))).toEqual(['one'])
   })
 
+  it('is offered at once to a resource that is there when another ends, or that has come meanwhile', async () => {
+    await message('<body>one</body>')
+    const first = await host.login(`${romeo}/orchard`, { available: false })
+    const second = await host.login(`${romeo}/balcony`)
+    await resend(first)
+    await host.logout(first)
+    expect(second.events).toEqual([{ type: 'stored-messages' }])
+    expect(bodies(await resend(second))).toEqual(['one'])
+    await host.hooks.run('offline_message_hook', here, {
+      stanza: stanza(`<message from='${juliet}' to='${romeo}'><body>two</body></message>`),
+    })
+    expect(second.events).toHaveLength(2)
+    expect(bodies(await resend(second))).toEqual(['two'])
+  })
+
   it('is not kept twice when a session hands it back to the router', async () => {
     await message('<body>one</body>')
     const first = await host.login(`${romeo}/orchard`, { available: false })
