@@ -156,7 +156,7 @@ for (const [name, make] of [
     })
 
     it('keeps a peer that reads slowly, as long as there is progress', async () => {
-      const both = await make({ maxOutputBytes: 50_000_000, sendTimeout: 1_000 })
+      const both = await make({ maxOutputBytes: 50_000_000, sendTimeout: 3_000 })
       both.client.pause()
       both.connection.write('x'.repeat(6_000_000))
       let got = 0
@@ -166,7 +166,7 @@ for (const [name, make] of [
       both.client.pause()
       // every time it reads for a moment, and then not for most of the send timeout
       for (let n = 0; n < 3; n++) {
-        await new Promise((resolve) => setTimeout(resolve, 600))
+        await new Promise((resolve) => setTimeout(resolve, 1_800))
         both.client.resume()
         await new Promise((resolve) => setTimeout(resolve, 50))
         both.client.pause()
