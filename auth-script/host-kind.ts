@@ -9,7 +9,7 @@ export interface HostKind {
   /** How long a request may take, in milliseconds: less than the server itself waits. */
   readonly deadline: number
   readonly operations: readonly Operation[]
-  wire(failureReply: FailureReply): Wire
+  wire(failureReply: () => FailureReply): Wire
 }
 
 export const allOperations = [
@@ -48,4 +48,14 @@ export function hostKindComplaint(
 ): string | undefined {
   if (failureReply !== 'error-frame' || hostKinds[name].takesErrorFrames) return undefined
   return `${name} stops asking for ever after an error-frame: leave the failure reply at deny`
+}
+
+/** A failure reply that the server does not survive; the rest of the configuration is right. */
+export class HostKindMistake extends Error {
+  readonly hostKind: HostKindName
+
+  constructor(hostKind: HostKindName, complaint: string) {
+    super(complaint)
+    this.hostKind = hostKind
+  }
 }

@@ -5,7 +5,7 @@
  */
 import { BackendUnavailable } from '../server-core/auth/backend.ts'
 import type { Logger } from '../server-core/log.ts'
-import { allOperations, type HostKind, hostKinds } from './host-kind.ts'
+import { allOperations, type HostKind, HostKindMistake, type HostKindName, hostKinds } from './host-kind.ts'
 import { Learner } from './learner.ts'
 import { Operations, type Result, type Signals } from './operations.ts'
 import { Deployment, type Plan } from './plan.ts'
@@ -13,6 +13,7 @@ import { RecentChanges } from './recent-changes.ts'
 import { SqliteBackend } from './sqlite.ts'
 import type { Statistics } from './statistics.ts'
 import { Throttle } from './throttle.ts'
+import type { FailureReply } from './wire.ts'
 
 /** How long until a configuration with mistakes is read again: at first, and at most; in milliseconds. */
 const pauses = { first: 1000, longest: 15_000 }
@@ -25,19 +26,41 @@ export class Keeper {
   readonly #log: Logger
   readonly #statistics: Statistics
   readonly #recent = new RecentChanges()
+  #kindName: HostKindName
   #inUse: InUse | undefined
   #problem = 'it has not started yet'
   #timer: NodeJS.Timeout | undefined
   #isClosed: boolean = false
+  #reloading: Promise<void> = Promise.resolve()
+  /** Called with each configuration that has come into use. */
+  changed: (plan: Plan) => Promise<void> = () => Promise.resolve()
 
-  constructor(load: () => Promise<Plan>, log: Logger, statistics: Statistics) {
+  /** `kind`: what is known of it without a configuration. */
+  constructor(
+    load: () => Promise<Plan>,
+    log: Logger,
+    statistics: Statistics,
+    kind: HostKindName = 'ejabberd',
+  ) {
+    this.#kindName = kind
     this.#load = load
     this.#log = log
     this.#statistics = statistics
   }
 
+  get kindName(): HostKindName {
+    return this.#kindName
+  }
+
   get kind(): HostKind {
-    return hostKinds[this.plan?.hostKind ?? 'ejabberd']
+    return hostKinds[this.#kindName]
+  }
+
+  /** As asked for, where the server survives it: also a configuration that cannot be used says which server that is. */
+  failureReply(asked: FailureReply | undefined): FailureReply {
+    const { kind } = this
+    if (!kind.takesErrorFrames) return 'deny'
+    return asked ?? this.plan?.failureReply ?? kind.failureReply
   }
 
   get plan(): Plan | undefined {
@@ -59,6 +82,7 @@ export class Keeper {
     try {
       await this.reload()
     } catch (error) {
+      if (error instanceof HostKindMistake && this.#inUse === undefined) this.#kindName = error.hostKind
       this.#problem = `the configuration has mistakes: ${(error as Error).message}`
       this.#log.error(
         { reason: (error as Error).message },
@@ -71,11 +95,20 @@ export class Keeper {
 
   /** Rejects, and leaves everything as it was, when what is there now has mistakes. */
   async reload(): Promise<void> {
+    // One after the other, or an older configuration could come into use after a newer one.
+    const before = this.#reloading
+    const now = before.then(() => this.#reload())
+    this.#reloading = now.catch(() => undefined)
+    await now
+  }
+
+  async #reload(): Promise<void> {
     const plan = await this.#load()
     if (this.#isClosed) return
     const old = this.#inUse
     const deployment = new Deployment(plan, this.#log)
-    const kind: HostKind = hostKinds[plan.hostKind ?? 'ejabberd']
+    this.#kindName = plan.hostKind ?? 'ejabberd'
+    const { kind } = this
     const allowed = (plan.operations ?? allOperations).filter((op) => kind.operations.includes(op))
     const throttle = new Throttle(plan.throttle === 0 ? 0 : longestHold)
     const learner =
@@ -91,6 +124,7 @@ export class Keeper {
     this.#inUse = new InUse(deployment, operations, learner)
     clearTimeout(this.#timer)
     for (const { backend } of plan.backends) if (backend instanceof SqliteBackend) void this.#tryOut(backend)
+    await this.changed(plan)
     await old?.retire()
   }
 

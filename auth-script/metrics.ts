@@ -10,8 +10,13 @@ export interface Metrics {
   close(): Promise<void>
 }
 
+interface Address {
+  readonly host: string
+  readonly port: number
+}
+
 /** Writes beside the file and renames. `%p` in its name is the process's number, as servers start several. */
-export function writeMetrics(pattern: string, statistics: Statistics, pid: number, log: Logger): Metrics {
+function writeMetrics(pattern: string, statistics: Statistics, pid: number, log: Logger): Metrics {
   const isOne = !pattern.includes('%p')
   const file = pattern.replaceAll('%p', String(pid))
   const beside = `${file}.${pid}.new`
@@ -43,8 +48,8 @@ export function writeMetrics(pattern: string, statistics: Statistics, pid: numbe
 }
 
 /** Rejects when the address cannot be listened on. */
-export async function serveMetrics(
-  address: { readonly host: string; readonly port: number },
+async function serveMetrics(
+  address: Address,
   statistics: Statistics,
 ): Promise<Metrics & { readonly port: number }> {
   const { createServer } = await import('node:http')
@@ -74,5 +79,46 @@ export async function serveMetrics(
       server.closeAllConnections()
       await end
     },
+  }
+}
+
+/** Where the metrics can be had, which a new configuration may change. */
+export class WatchedMetrics {
+  readonly #statistics: Statistics
+  readonly #pid: number
+  readonly #log: Logger
+  #file: { readonly path: string; readonly metrics: Metrics } | undefined
+  #address: { readonly at: string; readonly metrics: Metrics } | undefined
+
+  constructor(statistics: Statistics, pid: number, log: Logger) {
+    this.#statistics = statistics
+    this.#pid = pid
+    this.#log = log
+  }
+
+  async serve(address: Address | undefined, file: string | undefined): Promise<void> {
+    if (this.#file?.path !== file) {
+      await this.#file?.metrics.close()
+      this.#file =
+        file === undefined
+          ? undefined
+          : { path: file, metrics: writeMetrics(file, this.#statistics, this.#pid, this.#log) }
+    }
+    const at = address && `${address.host} ${address.port}`
+    if (this.#address?.at === at) return
+    await this.#address?.metrics.close()
+    this.#address = undefined
+    if (address === undefined || at === undefined) return
+    try {
+      this.#address = { at, metrics: await serveMetrics(address, this.#statistics) }
+    } catch (error) {
+      // Nobody is to be locked out because nobody can watch.
+      this.#log.error({ reason: (error as Error).message }, 'the metrics cannot be served')
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#file?.metrics.close()
+    await this.#address?.metrics.close()
   }
 }

@@ -7,9 +7,10 @@ import { setParallelDerivations } from '../server-core/accounts/derivations.ts'
 import { BackendUnavailable } from '../server-core/auth/backend.ts'
 import { createLogger, type Logger } from '../server-core/log.ts'
 import { addCommands } from './commands/index.ts'
-import { hostKinds } from './host-kind.ts'
+import { type HostKind, hostKinds } from './host-kind.ts'
 import { Keeper } from './keeper.ts'
 import { loadPlan } from './load-plan.ts'
+import type { WatchedMetrics } from './metrics.ts'
 import { commandLine, type Flags, sourceOf, UsageError } from './options.ts'
 import { type End, Serving } from './serve.ts'
 import { handleSignals } from './signals.ts'
@@ -82,11 +83,20 @@ async function serve(context: ExtauthContext, flags: Flags, program: Command): P
   context.onFault((error) => log.error({ err: error }, 'a fault'))
   const output = context.openAnswers()
   const statistics = new Statistics()
-  const keeper = new Keeper(() => loadPlan(flags, log), log, statistics)
+  const keeper = new Keeper(() => loadPlan(flags, log), log, statistics, flags.hostKind)
+  let metrics: WatchedMetrics | undefined
+  let began: HostKind | undefined
+  keeper.changed = async (plan) => {
+    if (began !== undefined && began.wire !== keeper.kind.wire) {
+      log.error('host_kind: frames or lines are spoken as at the start until the program is started anew')
+    }
+    if (plan.metricsFile === undefined && metrics === undefined) return
+    metrics ??= new (await import('./metrics.ts')).WatchedMetrics(statistics, context.pid, log)
+    await metrics.serve(undefined, plan.metricsFile)
+  }
   await keeper.start()
-  const { plan } = keeper
-  const kind = hostKinds[flags.hostKind ?? plan?.hostKind ?? 'ejabberd']
-  const wire = kind.wire(flags.failureReply ?? plan?.failureReply ?? kind.failureReply)
+  began = keeper.kind
+  const wire = began.wire(() => keeper.failureReply(flags.failureReply))
   const serving = new Serving({
     input: context.stdin,
     output,
@@ -97,13 +107,8 @@ async function serve(context: ExtauthContext, flags: Flags, program: Command): P
     log,
     statistics,
   })
-  const { metricsFile } = keeper.plan ?? {}
-  const metrics =
-    metricsFile === undefined
-      ? undefined
-      : (await import('./metrics.ts')).writeMetrics(metricsFile, statistics, context.pid, log)
   handleSignals(context, { stop: () => serving.stop(), keeper, statistics, log })
-  log.info({ host_kind: flags.hostKind ?? plan?.hostKind ?? 'ejabberd' }, 'answering')
+  log.info({ host_kind: keeper.kindName }, 'answering')
   const end = await serving.run()
   log.info({ end }, 'ending')
   await within(closeTimeout, Promise.all([keeper.close(), metrics?.close()]))
@@ -119,7 +124,7 @@ async function serveNothing(context: ExtauthContext, reason: string): Promise<vo
   const serving = new Serving({
     input: context.stdin,
     output: context.openAnswers(),
-    wire: hostKinds.ejabberd.wire('deny'),
+    wire: hostKinds.ejabberd.wire(() => 'deny'),
     deadline: () => hostKinds.ejabberd.deadline,
     carryOut: () => Promise.reject(new BackendUnavailable('the command line has mistakes')),
     log,

@@ -13,8 +13,8 @@ export interface Wire {
 /** What a request gets when it could not be found out. */
 export type FailureReply = 'deny' | 'error-frame'
 
-/** Frames of ejabberd's protocol. Here alone a failure becomes bytes. */
-export function frameWire(failureReply: FailureReply): Wire {
+/** Frames of ejabberd's protocol. Here alone a failure becomes bytes, as the configuration in use then says. */
+export function frameWire(failureReply: () => FailureReply): Wire {
   const reader = new FrameReader()
   return {
     push: (chunk) => reader.push(chunk),
@@ -22,7 +22,7 @@ export function frameWire(failureReply: FailureReply): Wire {
       return reader.waiting
     },
     encode({ kind }) {
-      if (kind === 'failure' && failureReply === 'error-frame') return errorAnswer
+      if (kind === 'failure' && failureReply() === 'error-frame') return errorAnswer
       return encodeAnswer(kind === 'allow')
     },
   }
@@ -32,7 +32,7 @@ export function frameWire(failureReply: FailureReply): Wire {
 const maxLine = 65_535
 
 /** Lines of Prosody's mod_auth_external ("generic"): `op:user:host[:password]`, answered with `1`, `0`, or another word. */
-export function lineWire(failureReply: FailureReply): Wire {
+export function lineWire(failureReply: () => FailureReply): Wire {
   let line = Buffer.alloc(0)
   return {
     push(chunk) {
@@ -52,7 +52,7 @@ export function lineWire(failureReply: FailureReply): Wire {
       return line.length
     },
     encode({ kind }) {
-      if (kind === 'failure' && failureReply === 'error-frame') return Buffer.from('unavailable\n')
+      if (kind === 'failure' && failureReply() === 'error-frame') return Buffer.from('unavailable\n')
       return Buffer.from(kind === 'allow' ? '1\n' : '0\n')
     },
   }

@@ -13,7 +13,8 @@ import { Patience } from './patience.ts'
 import type { Protocol } from './sockets.ts'
 
 export interface DaemonOptions {
-  readonly maxConnections: number
+  /** Asked for each connection. */
+  maxConnections(): number
   deadline(): number
   carryOut(payload: Buffer, signals: Signals): Promise<Result>
   readonly log: Logger
@@ -68,7 +69,7 @@ export class Daemon {
       return
     }
     this.#options.statistics.count('connections_accepted')
-    const wire = frameWire('error-frame')
+    const wire = frameWire(() => 'error-frame')
     const { log, statistics } = this.#options
     const common = {
       deadline: () => this.#options.deadline(),
@@ -124,7 +125,7 @@ export class Daemon {
 
   /** When all places are taken, the one that has been quiet for longest gives way. */
   #makeRoom(): boolean {
-    if (this.#connections.size < this.#options.maxConnections) return true
+    if (this.#connections.size < this.#options.maxConnections()) return true
     let quietest: Connection | undefined
     for (const connection of this.#connections) {
       const { serving } = connection

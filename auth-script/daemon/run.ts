@@ -1,17 +1,16 @@
 /** The daemon from its flags to its end. */
 import { readFile } from 'node:fs/promises'
-import type { Logger } from '../../server-core/log.ts'
 import { UnixSocketError } from '../../server-core/unix-socket.ts'
 import { Keeper } from '../keeper.ts'
 import { loadPlan } from '../load-plan.ts'
-import { type Metrics, serveMetrics, writeMetrics } from '../metrics.ts'
+import { WatchedMetrics } from '../metrics.ts'
 import { type Flags, sourceOf } from '../options.ts'
 import type { DaemonPlan } from '../plan.ts'
 import { type ExtauthContext, openLog } from '../program.ts'
 import { handleSignals } from '../signals.ts'
 import { Statistics } from '../statistics.ts'
 import { Daemon } from './daemon.ts'
-import { handedOver, openSockets } from './sockets.ts'
+import { handedOver, Sockets } from './sockets.ts'
 
 export interface DaemonFlags extends Flags {
   readonly listen?: string
@@ -32,10 +31,25 @@ export async function runDaemon(context: ExtauthContext, flags: DaemonFlags): Pr
   const keeper = new Keeper(load, log, statistics)
   const stopped = new Promise<void>((stop) => handleSignals(context, { stop, keeper, statistics, log }))
   await keeper.start()
-  let metrics: readonly Metrics[] = []
+  const wanted = () => daemonPlan(flags, keeper.plan?.daemon)
+  const descriptors = await descriptorsFor()
+  const service = new Daemon({
+    maxConnections: () => Math.min(wanted().maxConnections, descriptors),
+    deadline: () => keeper.deadline,
+    carryOut: (payload, signals) => keeper.carryOut(payload, signals),
+    log,
+    statistics,
+  })
+  const sockets = new Sockets(
+    (socket, protocol) => service.connected(socket, protocol),
+    (error) => log.warn({ reason: error.message }, 'a connection could not be accepted'),
+  )
+  const watched = new WatchedMetrics(statistics, context.pid, log)
+  const answering = () =>
+    log.info({ sockets: sockets.open.map(({ protocol, where }) => `${protocol} at ${where}`) }, 'answering')
   try {
     const handed = handedOver(context.env, context.pid)
-    const plan = daemonPlan(flags, keeper.plan?.daemon)
+    const plan = wanted()
     if (handed.length === 0 && plan.path === undefined && plan.linePath === undefined) {
       throw new UnixSocketError(
         keeper.plan === undefined
@@ -43,32 +57,33 @@ export async function runDaemon(context: ExtauthContext, flags: DaemonFlags): Pr
           : 'nothing says where to listen: give --listen PATH, `daemon: {path: …}` in extauth.yml, or a systemd socket',
       )
     }
-    const service = new Daemon({
-      maxConnections: Math.min(plan.maxConnections, await descriptorsFor()),
-      deadline: () => keeper.deadline,
-      carryOut: (payload, signals) => keeper.carryOut(payload, signals),
-      log,
-      statistics,
-    })
-    const sockets = await openSockets(
-      handed,
-      plan,
-      (socket, protocol) => service.connected(socket, protocol),
-      (error) => log.warn({ reason: error.message }, 'a connection could not be accepted'),
-    )
-    metrics = await openMetrics(plan, keeper.plan?.metricsFile, statistics, context.pid, log)
-    log.info({ sockets: sockets.map(({ protocol, where }) => `${protocol} at ${where}`) }, 'answering')
+    await sockets.adopt(handed)
+    await sockets.listen(plan)
+    await watched.serve(plan.metrics, keeper.plan?.metricsFile)
+    keeper.changed = async ({ metricsFile }) => {
+      try {
+        await sockets.listen(wanted())
+        answering()
+      } catch (error) {
+        log.error({ reason: (error as Error).message }, 'the sockets stay as they were')
+      }
+      await watched.serve(wanted().metrics, metricsFile)
+    }
+    answering()
     await stopped
-    await Promise.all(sockets.map((socket) => socket.close()))
+    keeper.changed = () => Promise.resolve()
+    await sockets.close()
     await service.stop(keeper.deadline + times.margin)
     log.info('ending')
     return 0
   } catch (error) {
     if (!(error instanceof UnixSocketError)) throw error
     log.error({ reason: error.message }, 'cannot listen')
+    await sockets.close()
+    await service.stop(0)
     return 1
   } finally {
-    await Promise.all(metrics.map((one) => one.close()))
+    await watched.close()
     await Promise.race([keeper.close(), new Promise((resolve) => setTimeout(resolve, times.close).unref())])
   }
 }
@@ -87,22 +102,4 @@ async function descriptorsFor(): Promise<number> {
   const limits = await readFile('/proc/self/limits', 'utf8').catch(() => '')
   const limit = Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? Number.POSITIVE_INFINITY)
   return Math.max(8, limit - 64)
-}
-
-async function openMetrics(
-  plan: DaemonPlan,
-  file: string | undefined,
-  statistics: Statistics,
-  pid: number,
-  log: Logger,
-): Promise<Metrics[]> {
-  const open = file === undefined ? [] : [writeMetrics(file, statistics, pid, log)]
-  if (plan.metrics === undefined) return open
-  try {
-    return [...open, await serveMetrics(plan.metrics, statistics)]
-  } catch (error) {
-    // Nobody is to be locked out because nobody can watch.
-    log.error({ reason: (error as Error).message }, 'the metrics cannot be served')
-    return open
-  }
 }

@@ -3,7 +3,14 @@
  * LISTEN_FDNAMES: see sd_listen_fds(3)), which stay systemd's.
  */
 import { createServer, type Server, type Socket } from 'node:net'
-import { listenAt, removeStale, UnixSocketError, unlinkSocket } from '../../server-core/unix-socket.ts'
+import {
+  listenAt,
+  removeStale,
+  setPermissions,
+  UnixSocketError,
+  type UnixSocketOptions,
+  unlinkSocket,
+} from '../../server-core/unix-socket.ts'
 import type { DaemonPlan } from '../plan.ts'
 
 /** What is spoken on a socket. */
@@ -39,51 +46,90 @@ export function handedOver(env: Readonly<Record<string, string | undefined>>, pi
   })
 }
 
-/** Opens all of them, or none; rejects with UnixSocketError. */
-export async function openSockets(
-  handed: readonly HandedOver[],
-  plan: DaemonPlan,
-  connected: (socket: Socket, protocol: Protocol) => void,
-  failed: (error: Error) => void,
-): Promise<Listening[]> {
-  const open: Listening[] = []
-  const serverFor = (protocol: Protocol) => {
-    const server = createServer({ allowHalfOpen: true }, (socket) => connected(socket, protocol))
-    // Descriptors that run out are reported here, and end nothing.
-    server.on('error', failed)
-    return server
+/** What the daemon listens on, which a new configuration may move while connections go on. */
+export class Sockets {
+  readonly #connected: (socket: Socket, protocol: Protocol) => void
+  readonly #failed: (error: Error) => void
+  #handed: Listening[] = []
+  /** Our own, by path. */
+  #own = new Map<string, Listening>()
+
+  /** `failed` is told what single connections fail of; that ends nothing. */
+  constructor(connected: (socket: Socket, protocol: Protocol) => void, failed: (error: Error) => void) {
+    this.#connected = connected
+    this.#failed = failed
   }
-  try {
+
+  get open(): readonly Listening[] {
+    return [...this.#handed, ...this.#own.values()]
+  }
+
+  /** Takes over those of systemd, in whose place no others are made; rejects with UnixSocketError. */
+  async adopt(handed: readonly HandedOver[]): Promise<void> {
     for (const { fd, protocol } of handed) {
-      const server = serverFor(protocol)
+      const server = this.#serverFor(protocol)
       await listenOn(server, fd)
-      open.push({ protocol, where: `descriptor ${fd}`, close: () => closed(server) })
+      this.#handed.push({ protocol, where: `descriptor ${fd}`, close: () => closed(server) })
     }
-    if (handed.length > 0) return open
-    const own = [
-      { protocol: 'frames', path: plan.path },
-      { protocol: 'lines', path: plan.linePath },
-    ] as const
-    for (const { protocol, path } of own) {
-      if (path === undefined) continue
-      const options = { what: 'socket', path, mode: plan.mode, group: plan.group }
-      await removeStale(options)
-      const server = serverFor(protocol)
-      const inode = await listenAt(server, options)
-      open.push({
-        protocol,
-        where: path,
-        close: async () => {
-          const end = closed(server)
-          await unlinkSocket(path, inode)
-          await end
-        },
-      })
+  }
+
+  /**
+   * Listens where the plan says, and nowhere else any more. Rejects with UnixSocketError, and everything is as before, when
+   * one of its sockets cannot be made.
+   */
+  async listen(plan: DaemonPlan): Promise<void> {
+    if (this.#handed.length > 0) return
+    const now = new Map<string, Listening>()
+    const made: Listening[] = []
+    try {
+      for (const [protocol, path] of [
+        ['frames', plan.path],
+        ['lines', plan.linePath],
+      ] as const) {
+        if (path === undefined) continue
+        const options = { what: 'socket', path, mode: plan.mode, group: plan.group }
+        const there = this.#own.get(path)
+        if (there !== undefined && there.protocol !== protocol) {
+          throw new UnixSocketError(`${path} is the other socket until the daemon is started anew`)
+        }
+        if (there !== undefined) await setPermissions(options)
+        const listening = there ?? (await this.#make(protocol, options))
+        if (there === undefined) made.push(listening)
+        now.set(path, listening)
+      }
+    } catch (error) {
+      await Promise.all(made.map((one) => one.close()))
+      throw error
     }
-    return open
-  } catch (error) {
-    await Promise.all(open.map((one) => one.close()))
-    throw error
+    const gone = [...this.#own].flatMap(([path, listening]) => (now.has(path) ? [] : [listening]))
+    this.#own = now
+    await Promise.all(gone.map((one) => one.close()))
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.open.map((one) => one.close()))
+  }
+
+  async #make(protocol: Protocol, options: UnixSocketOptions): Promise<Listening> {
+    await removeStale(options)
+    const server = this.#serverFor(protocol)
+    const inode = await listenAt(server, options)
+    return {
+      protocol,
+      where: options.path,
+      close: async () => {
+        const end = closed(server)
+        await unlinkSocket(options.path, inode)
+        await end
+      },
+    }
+  }
+
+  #serverFor(protocol: Protocol): Server {
+    const server = createServer({ allowHalfOpen: true }, (socket) => this.#connected(socket, protocol))
+    // Descriptors that run out are reported here, and end nothing.
+    server.on('error', this.#failed)
+    return server
   }
 }
 

@@ -132,6 +132,55 @@ describe('the socket', () => {
     expect(await (await client()).ask('isuser:ann:a.example')).toBe('no')
   })
 
+  test('moves with the configuration, at SIGHUP: connections that are there stay', async () => {
+    const daemon = await start()
+    const before = await client()
+    expect(await before.ask('tryregister:ann:a.example:secret')).toBe('yes')
+    const reload = async (sockets: string, what: RegExp) => {
+      writeFileSync(config(), `backends: {main: {type: sqlite, file: a.sqlite}}\ndaemon: ${sockets}\n`)
+      const said = daemon.log().length
+      daemon.child.kill('SIGHUP')
+      await until('the configuration to be read', () => what.test(daemon.log().slice(said)))
+    }
+    await reload(`{path: elsewhere, line_path: l, mode: '0660'}`, /frames at [^"]*elsewhere/)
+    expect(existsSync(socket)).toBe(false)
+    expect(statSync(folder.file('elsewhere')).mode & 0o777).toBe(0o660)
+    expect(statSync(lines).mode & 0o777).toBe(0o660)
+    const now = await daemonClient(folder.file('elsewhere'))
+    clients.push(now)
+    expect(await now.ask('auth:ann:a.example:secret')).toBe('yes')
+    expect(await before.ask('isuser:ann:a.example')).toBe('yes')
+
+    // What cannot be made leaves all of them as they are.
+    await reload('{path: s, line_path: missing/l}', /the sockets stay as they were/)
+    expect(existsSync(socket)).toBe(false)
+    expect(await now.ask('isuser:ann:a.example')).toBe('yes')
+    const line = await lineClient(lines)
+    line.write('1 isuser:ann:a.example\n')
+    expect(await line.line()).toBe('1 1')
+    line.socket.destroy()
+
+    await reload('{path: s}', /frames at [^"]*\/s"/)
+    expect(existsSync(lines)).toBe(false)
+    expect(await (await client()).ask('isuser:ann:a.example')).toBe('yes')
+    expect(await daemon.stop()).toBe(0)
+    expect(readdirSync(folder.path).filter((name) => name.length === 1 || name === 'elsewhere')).toEqual([])
+  })
+
+  test('named by flags stays there, and the one that the configuration names comes once it is right', async () => {
+    writeFileSync(folder.file('extauth.yml'), 'daemon: {path: other, line_path: l}\nbackend: {}\n')
+    const daemon = await start(['--config', folder.file('extauth.yml'), '--listen', socket])
+    expect(await (await client()).ask('isuser:ann:a.example')).toBe('0002')
+    writeFileSync(
+      config(),
+      `backends: {main: {type: sqlite, file: a.sqlite}}\ndaemon: {path: other, line_path: l}\n`,
+    )
+    await until('the socket for lines', () => existsSync(lines))
+    expect(await (await client()).ask('isuser:ann:a.example')).toBe('no')
+    expect(existsSync(folder.file('other'))).toBe(false)
+    expect(daemon.log()).toMatch(/lines at/)
+  })
+
   test.each([
     ['nowhere', ['--sqlite', 'a'], 1, /nothing says where to listen/],
     ['in a folder that is not there', ['--sqlite', 'a', '--listen', '/nonexistent/s'], 1, /cannot be made/],
@@ -364,6 +413,14 @@ describe('what can be seen', () => {
     expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(404)
     daemon.child.kill('SIGUSR2')
     await until('statistics', () => /"isuser deny":1/.test(daemon.log()))
+    // Elsewhere at SIGHUP, as other sockets are.
+    writeFileSync(
+      file,
+      `backends: {main: {type: sqlite, file: a}}\ndaemon: {path: s}\nmetrics_file: other.prom\n`,
+    )
+    daemon.child.kill('SIGHUP')
+    await until('the other file', () => existsSync(folder.file('other.prom')))
+    await expect(fetch(`http://127.0.0.1:${port}/metrics`)).rejects.toThrow()
     expect(await daemon.stop()).toBe(0)
     expect(readFileSync(folder.file('metrics.prom'), 'utf8')).toMatch(/op="auth",outcome="deny"\} 1$/m)
   })

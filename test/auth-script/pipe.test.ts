@@ -71,6 +71,28 @@ describe('a start with trouble', () => {
     expect(await program.close()).toBe(0)
   })
 
+  test('a configuration that is repaired says what failures are answered with, too', async () => {
+    const broken = 'backend: {}\n'
+    writeFileSync(folder.file('extauth.yml'), broken)
+    const program = start('--config', folder.file('extauth.yml'))
+    expect(await program.ask('isuser:ann:a.example')).toBe('no')
+    writeFileSync(
+      folder.file('extauth.yml'),
+      'failure_reply: error-frame\nbackends: {main: {type: sqlite, file: /nonexistent/a.sqlite}}\n',
+    )
+    program.child.kill('SIGHUP')
+    await until('an error frame', async () => (await program.ask('isuser:ann:a.example')) === '0002')
+  })
+
+  test.each(['ejabberd-old', 'mongooseim'])(
+    'an error frame that is asked for where the configuration says %s is never sent',
+    async (kind) => {
+      const program = start('--config', config(`host_kind: ${kind}\n`), '--failure-reply', 'error-frame')
+      expect(await program.ask('isuser:ann:a.example')).toBe('no')
+      expect(program.log()).toMatch(/stops asking for ever after an error-frame/)
+    },
+  )
+
   test('a folder that comes later is used then', async () => {
     const file = folder.file('later/a.sqlite')
     const program = start('--sqlite', file, '--failure-reply', 'error-frame')

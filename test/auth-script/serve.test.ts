@@ -28,7 +28,7 @@ function serve(carryOut: CarryOut, options: { deadline?: number; output?: Writab
   const serving = new Serving({
     input,
     output,
-    wire: frameWire('error-frame'),
+    wire: frameWire(() => 'error-frame'),
     deadline: () => options.deadline ?? 5000,
     carryOut: (payload, signals) => carryOut(payload.toString(), signals),
     log: silentLogger(),
