@@ -128,8 +128,8 @@ export class Keeper {
     await old?.retire()
   }
 
-  async carryOut(payload: Buffer, signals: Signals): Promise<Result> {
-    if (this.#inUse === undefined) throw new BackendUnavailable(this.#problem)
+  carryOut(payload: Buffer, signals: Signals): Promise<Result> {
+    if (this.#inUse === undefined) return Promise.reject(new BackendUnavailable(this.#problem))
     return this.#inUse.carryOut(payload, signals)
   }
 

@@ -41,8 +41,9 @@ export interface OperationsOptions {
   readonly log: Logger
 }
 
+/** In characters, of a name that is none. */
+const maxLogged = 1023
 /** In bytes. */
-const maxUser = 1023
 const maxPassword = 4096
 /** What ejabberd's `ban_account` sets as the password: this, time, random characters and the reason, between `--`. */
 const banPrefix = 'BANNED_ACCOUNT--'
@@ -89,11 +90,10 @@ export class Operations {
     }
     const user = prepareUser(request.user)
     const host = prepareHost(request.host)
-    const about = { op, user: request.user.slice(0, maxUser), host: request.host.slice(0, maxUser) }
-    if (!options.allowed.includes(op)) return { outcome: deny('operation not allowed'), ...about }
-    if (!user || Buffer.byteLength(user) > maxUser) return { outcome: deny('not a user'), ...about }
+    if (!options.allowed.includes(op)) return refused('operation not allowed', request)
+    if (user === undefined) return refused('not a user', request)
     const authenticator = host && isHost(host, deployment.hosts) ? deployment.authenticator(host) : undefined
-    if (!host || authenticator === undefined) return { outcome: deny('not a host of this program'), ...about }
+    if (!host || authenticator === undefined) return refused('not a host of this program', request)
     if (!isPassword(request)) return { outcome: deny('not a password'), op, user, host }
     const password = request.password ?? Buffer.alloc(0)
     try {
@@ -201,6 +201,11 @@ async function removeuser3(call: Call): Promise<Answer> {
   const removed = await removeuser(call)
   if (removed.ok) options.recent.add(change)
   return removed
+}
+
+/** The names are as they came, but for their length. */
+function refused(reason: string, { op, user, host }: Request): Result {
+  return { outcome: deny(reason), op, user: user.slice(0, maxLogged), host: host.slice(0, maxLogged) }
 }
 
 function deny(reason: string): Outcome {

@@ -49,30 +49,28 @@ export class Requests {
 
   /** `at`: performance.now() of its arrival. `noChanges`: why it may make none. */
   begin(payload: Buffer, at: number, noChanges?: string): Running {
-    const left = this.#options.deadline() - (performance.now() - at)
-    const attempt = new Attempt(left, this.#options.hold ?? ((ms) => delay(ms)), () => this.#deadlineIn(left))
+    const attempt = new Attempt(at + this.#options.deadline(), this.#options.hold ?? delay, this.#deadlineAt)
     if (noChanges !== undefined) attempt.stopChange(noChanges)
     return {
-      outcome: this.#outcome(payload, at, attempt, left),
+      outcome: this.#outcome(payload, at, attempt),
       stopChange: (reason) => attempt.stopChange(reason),
     }
   }
 
   /** Aborts at that time or up to `slice` later, which is within the grace. */
-  #deadlineIn(left: number): AbortSignal {
-    const ends = performance.now() + left
+  readonly #deadlineAt = (ends: number): AbortSignal => {
     if (this.#slice === undefined || ends > this.#slice.ends || ends < this.#slice.ends - slice) {
-      this.#slice = new Slice(ends + slice, left + slice)
+      this.#slice = new Slice(ends + slice)
     }
     return this.#slice.signal
   }
 
-  async #outcome(payload: Buffer, at: number, attempt: Attempt, left: number): Promise<Outcome> {
+  async #outcome(payload: Buffer, at: number, attempt: Attempt): Promise<Outcome> {
     const id = this.statistics.next()
     let result: Result
-    if (left > 0) {
+    if (performance.now() < attempt.ends) {
       this.#watch(attempt)
-      result = await attempt.firstOf(this.#settled(payload, attempt))
+      result = await attempt.firstOf(this.#options.carryOut(payload, attempt), this.#failed)
       this.#attempts.delete(attempt)
     } else {
       result = { outcome: failure('it waited for too long') }
@@ -92,15 +90,11 @@ export class Requests {
     }, tick)
   }
 
-  /** Never rejects: whatever was thrown, it is not known what the answer is. */
-  async #settled(payload: Buffer, signals: Signals): Promise<Result> {
-    try {
-      return await this.#options.carryOut(payload, signals)
-    } catch (error) {
-      if (error instanceof BackendUnavailable) return { outcome: failure(error.message) }
-      this.#options.log.error({ err: error }, 'a fault while a request was carried out')
-      return { outcome: failure('a fault') }
-    }
+  /** Whatever was thrown, it is not known what the answer is. */
+  readonly #failed = (error: unknown): Result => {
+    if (error instanceof BackendUnavailable) return { outcome: failure(error.message) }
+    this.#options.log.error({ err: error }, 'a fault while a request was carried out')
+    return { outcome: failure('a fault') }
   }
 
   #record(id: number, { outcome, op, user, host, backend }: Result, ms: number): void {
@@ -117,9 +111,10 @@ export class Requests {
 
 /** The signals of one request, made when somebody asks for them: most requests are answered before. */
 class Attempt implements Signals {
-  readonly #ends: number
+  /** performance.now() of its deadline. */
+  readonly ends: number
   readonly #hold: (ms: number) => Promise<void>
-  readonly #deadlineSignal: () => AbortSignal
+  readonly #deadlineAt: (ends: number) => AbortSignal
   #deadline: AbortSignal | undefined
   #change: AbortController | undefined
   #resolve: (result: Result) => void = () => undefined
@@ -127,34 +122,33 @@ class Attempt implements Signals {
   /** Why no change may be made. */
   #noChange: Error | undefined
 
-  constructor(left: number, hold: (ms: number) => Promise<void>, deadline: () => AbortSignal) {
-    this.#deadlineSignal = deadline
-    this.#ends = performance.now() + left
+  constructor(ends: number, hold: (ms: number) => Promise<void>, deadlineAt: (ends: number) => AbortSignal) {
+    this.ends = ends
     this.#hold = hold
+    this.#deadlineAt = deadlineAt
   }
 
-  /** What comes of it, or a failure a moment after the deadline. */
-  firstOf(settled: Promise<Result>): Promise<Result> {
+  /** What comes of it, or a failure a moment after the deadline. Never rejects. */
+  firstOf(work: Promise<Result>, failed: (error: unknown) => Result): Promise<Result> {
     return new Promise((resolve) => {
       this.#resolve = resolve
-      // It never rejects.
-      void settled.then(resolve)
+      work.then(resolve, (error: unknown) => resolve(failed(error)))
     })
   }
 
   /** To be called now and then with performance.now(). */
   look(now: number): void {
-    if (now < this.#ends) return
+    if (now < this.ends) return
     if (!this.#isLate) {
       this.#isLate = true
       this.#noChange ??= late
       this.#change?.abort(this.#noChange)
     }
-    if (now >= this.#ends + grace) this.#resolve({ outcome: failure(late.message) })
+    if (now >= this.ends + grace) this.#resolve({ outcome: failure(late.message) })
   }
 
   get deadline(): AbortSignal {
-    this.#deadline ??= this.#isLate ? AbortSignal.abort(late) : this.#deadlineSignal()
+    this.#deadline ??= this.#isLate ? AbortSignal.abort(late) : this.#deadlineAt(this.ends)
     return this.#deadline
   }
 
@@ -165,7 +159,7 @@ class Attempt implements Signals {
   }
 
   async hold(ms: number): Promise<void> {
-    const most = Math.min(ms, this.#ends - performance.now() - early)
+    const most = Math.min(ms, this.ends - performance.now() - early)
     if (most > 0) await this.#hold(most)
   }
 
@@ -183,12 +177,12 @@ class Slice {
   readonly ends: number
   readonly signal: AbortSignal
 
-  constructor(ends: number, left: number) {
+  constructor(ends: number) {
     const controller = new AbortController()
     this.ends = ends
     this.signal = controller.signal
     setMaxListeners(0, controller.signal)
-    setTimeout(() => controller.abort(late), Math.max(0, left)).unref()
+    setTimeout(() => controller.abort(late), Math.max(0, ends - performance.now())).unref()
   }
 }
 

@@ -76,7 +76,9 @@ export class Serving {
 
   /** Until the end; every answer that was due has been written then. */
   async run(): Promise<End> {
-    for (let next = await this.#next(); next !== undefined; next = await this.#next()) {
+    for (;;) {
+      const next = this.#take() ?? (await this.#arrival())
+      if (next === undefined) break
       // No change is made while it is not known whether the answers before it could be written.
       const isChange = !isQuestion(next.payload)
       if (isChange || this.#unwritten > maxUnwritten) await this.#flushed()
@@ -115,19 +117,24 @@ export class Serving {
     this.#wake()
   }
 
-  async #next(): Promise<Arrived | undefined> {
+  /** The next request, if it is here. */
+  #take(): Arrived | undefined {
+    if (this.#isStopping || this.#isUnread) return undefined
+    const next = this.#ahead[this.#first]
+    if (next !== undefined) this.#taken(next)
+    return next
+  }
+
+  /** Waits for the next request; undefined when none is to be carried out any more. */
+  async #arrival(): Promise<Arrived | undefined> {
     for (;;) {
-      if (this.#isStopping || this.#isUnread) return undefined
-      const next = this.#ahead[this.#first]
-      if (next !== undefined) {
-        this.#taken(next)
-        return next
-      }
       this.#flush()
-      if (this.#hasEnded) return undefined
+      if (this.#isStopping || this.#isUnread || this.#hasEnded) return undefined
       await new Promise<void>((resolve) => {
         this.#wake = resolve
       })
+      const next = this.#take()
+      if (next !== undefined) return next
     }
   }
 

@@ -62,11 +62,11 @@ export class Accounts {
     this.#secret = options.secret ?? randomBytes(32)
   }
 
-  async exists(user: string, host: string): Promise<boolean> {
+  exists(user: string, host: string): Promise<boolean> {
     return this.#storage.accounts.exists(user, host)
   }
 
-  async get(user: string, host: string): Promise<AccountRecord | undefined> {
+  get(user: string, host: string): Promise<AccountRecord | undefined> {
     return this.#storage.accounts.get(user, host)
   }
 

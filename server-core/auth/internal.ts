@@ -11,27 +11,27 @@ export class InternalBackend implements AuthBackend {
     this.accounts = accounts
   }
 
-  async checkPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
+  checkPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
     return answer(this.accounts.check(user, host, password, signal))
   }
 
-  async accountExists(user: string, host: string): Promise<boolean> {
+  accountExists(user: string, host: string): Promise<boolean> {
     return answer(this.accounts.exists(user, host))
   }
 
-  async setPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
+  setPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
     return answer(this.accounts.setPassword(user, host, password, signal))
   }
 
-  async register(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
+  register(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
     return answer(this.accounts.create(user, host, password, signal))
   }
 
-  async remove(user: string, host: string, signal: AbortSignal): Promise<Verdict> {
+  remove(user: string, host: string, signal: AbortSignal): Promise<Verdict> {
     return answer(this.accounts.remove(user, host, signal))
   }
 
-  async standing(user: string, host: string): Promise<Verdict> {
+  standing(user: string, host: string): Promise<Verdict> {
     return answer(this.accounts.standing(user, host))
   }
 
@@ -52,7 +52,7 @@ export class InternalBackend implements AuthBackend {
     )
   }
 
-  async scramKeys(
+  scramKeys(
     user: string,
     host: string,
     hash: ScramHash,
@@ -61,7 +61,7 @@ export class InternalBackend implements AuthBackend {
     return answer(this.accounts.scramKeys(user, host, hash, signal))
   }
 
-  async offersScram(host: string, hash: ScramHash): Promise<boolean> {
+  offersScram(host: string, hash: ScramHash): Promise<boolean> {
     return answer(this.accounts.offersScram(host, hash))
   }
 

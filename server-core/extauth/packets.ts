@@ -3,8 +3,6 @@
  * big-endian, and that many bytes of `op:user:host[:password]`; an answer is the length 2 and a 16-bit 1 for yes or 0 for no.
  * Reading is incremental: a chunk may hold half a frame or many.
  */
-import { isAscii } from 'node:buffer'
-
 /** In bytes, of what follows the length. */
 export const maxFrameLength = 65_535
 
@@ -40,7 +38,7 @@ export class FrameReader {
     this.#chunks.push(chunk)
     this.#length += chunk.length
     if (this.#length < this.#needed) return []
-    const bytes = Buffer.concat(this.#chunks)
+    const bytes = this.#chunks.length === 1 ? chunk : Buffer.concat(this.#chunks)
     const frames: Buffer[] = []
     let at = 0
     for (;;) {
@@ -49,7 +47,7 @@ export class FrameReader {
       frames.push(bytes.subarray(at + 2, at + this.#needed))
       at += this.#needed
     }
-    this.#chunks = [bytes.subarray(at)]
+    this.#chunks = at === bytes.length ? [] : [bytes.subarray(at)]
     this.#length = bytes.length - at
     return frames
   }
@@ -86,15 +84,15 @@ export function encodeRequest(request: Request): Buffer {
  */
 export function decodeRequest(payload: Buffer, hosts: Iterable<string> = []): Request | undefined {
   const first = payload.indexOf(colon)
-  if (first === -1) return undefined
-  const op = utf8(payload.subarray(0, first))
   const second = payload.indexOf(colon, first + 1)
-  if (op === undefined || second === -1) return undefined
-  const user = utf8(payload.subarray(first + 1, second))
+  if (first === -1 || second === -1) return undefined
+  const op = utf8(payload, 0, first)
+  const user = utf8(payload, first + 1, second)
+  if (op === undefined) return undefined
   const hasPassword = isOperation(op) && operations[op].password
   const third = hasPassword ? endOfHost(payload, second + 1, hosts) : payload.length
   if (third === -1) return undefined
-  const host = utf8(payload.subarray(second + 1, third))
+  const host = utf8(payload, second + 1, third)
   if (user === undefined || host === undefined) return undefined
   return { op, user, host, password: hasPassword ? payload.subarray(third + 1) : undefined }
 }
@@ -148,11 +146,12 @@ function endOfHost(payload: Buffer, start: number, hosts: Iterable<string>): num
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-function utf8(bytes: Buffer): string | undefined {
+function utf8(payload: Buffer, start: number, end: number): string | undefined {
   // Nearly all are; a decoder takes several times as long.
-  if (isAscii(bytes)) return bytes.toString('latin1')
+  const text = payload.toString('latin1', start, end)
+  if (/^[\0-\x7f]*$/.test(text)) return text
   try {
-    return decoder.decode(bytes)
+    return decoder.decode(payload.subarray(start, end))
   } catch {
     return undefined
   }

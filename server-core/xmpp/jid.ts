@@ -127,7 +127,7 @@ export function prepareResource(text: string): string | undefined {
  * IPv4 address, or an IPv6 address in brackets.
  */
 export function prepareHost(text: string): string | undefined {
-  if (/^[a-z0-9_.-]*$/.test(text) && !text.includes('xn--')) return checkedHost(text)
+  if (plainHost.test(text) && !text.includes('xn--')) return checked(text)
   if (text.startsWith('[')) {
     return text.endsWith(']') && isIPv6(text.slice(1, -1)) && !text.includes('%')
       ? text.toLowerCase()
@@ -157,6 +157,9 @@ function unicodeLabel(label: string): string | undefined {
 function isAscii(text: string): boolean {
   return /^[\0-\x7f]*$/.test(text)
 }
+
+/** What most hosts are: nothing has to be prepared. */
+const plainHost = /^[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/
 
 /** Letters, digits, hyphens, and `_`, which no host of the Internet has but many an internal one. No dot of any kind in a label. */
 const hostName =

@@ -22,7 +22,7 @@ export class SqliteAccounts implements AccountStore {
     this.#database = database
   }
 
-  async exists(user: string, host: string): Promise<boolean> {
+  exists(user: string, host: string): Promise<boolean> {
     return this.#database.read((db) => exists(db, user, host))
   }
 
@@ -33,7 +33,7 @@ export class SqliteAccounts implements AccountStore {
     return row && { user, host, created: row.created, disabled: row.disabled === 1, ban: banOf(row) }
   }
 
-  async credentials(user: string, host: string): Promise<readonly Credential[]> {
+  credentials(user: string, host: string): Promise<readonly Credential[]> {
     return this.#database.read((db) =>
       db.all<Credential>(
         `SELECT label, format, value, changed FROM credentials WHERE host = ? AND user = ? ORDER BY label, format`,

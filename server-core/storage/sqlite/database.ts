@@ -78,7 +78,7 @@ export class Database {
   }
 
   /** `run` sees what is committed. It must not wait, and may run more than once. */
-  async read<T>(run: (connection: Connection) => T): Promise<T> {
+  read<T>(run: (connection: Connection) => T): Promise<T> {
     return this.#retrying(run)
   }
 
