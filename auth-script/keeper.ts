@@ -144,6 +144,7 @@ export class Keeper {
     try {
       await backend.open()
     } catch (error) {
+      if (this.#isClosed) return
       this.#log.error({ reason: (error as Error).message }, 'cannot answer yet: the accounts cannot be used')
     }
   }

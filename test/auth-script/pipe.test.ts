@@ -1,10 +1,11 @@
 /** The life of gatehouse-extauth under a server: how it starts, what it says when it cannot know, how it ends. */
 import { spawn } from 'node:child_process'
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import Sqlite from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { until } from '../harness/deadline.ts'
 import { type ExtauthProgram, frame, startExtauth } from '../harness/extauth.ts'
+import { findProgram } from '../harness/find.ts'
 import { type Folder, temporaryFolder } from '../harness/folder.ts'
 import { programs, root } from '../harness/paths.ts'
 import { exited, run } from '../harness/process.ts'
@@ -113,6 +114,60 @@ describe('a start with trouble', () => {
     expect(code).toBe(2)
     expect(stdout).toMatch(/standard input is a terminal/)
     expect(stdout).toMatch(/Usage: gatehouse-extauth/)
+  })
+})
+
+describe('a database that may only be read', () => {
+  const setpriv = findProgram('setpriv')
+  const isRoot = process.getuid?.() === 0
+
+  /** As somebody who may not write it, in a folder that he may not write either. */
+  function startAsReader(file: string, journal: 'DELETE' | 'WAL'): ExtauthProgram {
+    const db = new Sqlite(file)
+    db.pragma(`journal_mode = ${journal}`)
+    db.close()
+    chmodSync(file, 0o444)
+    chmodSync(folder.path, 0o555)
+    const args = ['--sqlite', file, '--failure-reply', 'error-frame']
+    const program = isRoot
+      ? startExtauth(['--reuid=65534', '--regid=65534', '--clear-groups', programs.extauth, ...args], setpriv)
+      : startExtauth(args)
+    started.push(program)
+    return program
+  }
+
+  async function withAnn(): Promise<string> {
+    const file = folder.file('a.sqlite')
+    const owner = start('--config', config())
+    expect(await owner.ask('tryregister:ann:a.example:secret')).toBe('yes')
+    expect(await owner.close()).toBe(0)
+    return file
+  }
+
+  afterEach(() => chmodSync(folder.path, 0o700))
+
+  test.skipIf(isRoot && setpriv === undefined)(
+    'answers questions, and what would change it is an outage',
+    async () => {
+      const reader = startAsReader(await withAnn(), 'DELETE')
+      expect(await reader.ask('auth:ann:a.example:secret')).toBe('yes')
+      expect(await reader.ask('auth:ann:a.example:wrong')).toBe('no')
+      expect(await reader.ask('isuser:bob:a.example')).toBe('no')
+      for (const change of [
+        'setpass:ann:a.example:other',
+        'tryregister:bob:a.example:x',
+        'removeuser:ann:a.example',
+      ])
+        expect(await reader.ask(change)).toBe('0002')
+      expect(await reader.ask('auth:ann:a.example:secret')).toBe('yes')
+      expect(reader.log()).toMatch(/it can be read but not written/)
+    },
+  )
+
+  test.skipIf(isRoot && setpriv === undefined)('with a log that cannot be made says what to do', async () => {
+    const reader = startAsReader(await withAnn(), 'WAL')
+    expect(await reader.ask('auth:ann:a.example:secret')).toBe('0002')
+    expect(reader.log()).toMatch(/journal_mode WAL.*only while its owner has it open/)
   })
 })
 

@@ -127,6 +127,11 @@ const reasons: readonly (readonly [RegExp, string])[] = [
   ],
   [/^SQLITE_FULL/, 'the disk or the quota is full: make room'],
   [/^SQLITE_READONLY_DBMOVED/, 'the file was moved or removed: put it back'],
+  [
+    /^SQLITE_READONLY_(DIRECTORY|CANTINIT|RECOVERY|CANTLOCK)/,
+    'it has a log beside it (journal_mode WAL), so who may not write into its folder can read it only while its owner has it open: ' +
+      'permit that, or let the owner say `PRAGMA journal_mode = DELETE`',
+  ],
   [/^SQLITE_READONLY/, 'it can be read but not written: look at owner and mode of the file and its folder'],
   [/^SQLITE_(CANTOPEN|PERM|AUTH)/, 'it cannot be opened: look at owner and mode of the file and its folder'],
   [/^SQLITE_NOTADB/, 'it is no SQLite database: put the right file there or restore a backup'],

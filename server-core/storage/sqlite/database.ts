@@ -4,12 +4,12 @@
  * the same file open. A file that is locked is tried again until the deadline without blocking the event loop; one that
  * went away or broke is opened again as soon as it is back.
  */
-import { closeSync, mkdirSync, openSync, statSync } from 'node:fs'
+import { accessSync, closeSync, constants, existsSync, mkdirSync, openSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { StorageUnavailable } from '../storage.ts'
 import { breaksConnection, Connection, isBusy, unavailable } from './connection.ts'
-import { migrate } from './schema.ts'
+import { migrate, requireCurrent } from './schema.ts'
 
 export interface DatabaseOptions {
   readonly file: string
@@ -255,13 +255,13 @@ export class Database {
 
   async #open(): Promise<Connection> {
     const { default: Sqlite } = await import('better-sqlite3')
-    if (this.#openedBefore || this.#mustExist) statSync(this.#file)
+    if (this.#openedBefore || this.#mustExist || existsSync(this.#file)) statSync(this.#file)
     else this.#makeFile()
-    const readonly = this.#foreign?.readOnly ?? false
+    const readonly = this.#foreign?.readOnly ?? !isWritable(this.#file)
     const db = new Sqlite(this.#file, { timeout: 0, fileMustExist: true, readonly })
     const connection = new Connection(db, this.#file)
     try {
-      if (!this.#foreign) this.#prepare(connection)
+      if (!this.#foreign) this.#prepare(connection, readonly)
     } catch (error) {
       db.close()
       throw error
@@ -274,7 +274,11 @@ export class Database {
   }
 
   /** Foreign keys are off and synchronous is what the build says, for each new connection. */
-  #prepare(connection: Connection): void {
+  #prepare(connection: Connection, readonly: boolean): void {
+    if (readonly) {
+      requireCurrent(connection, this.#file)
+      return
+    }
     connection.script('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;')
     migrate(connection, this.#file, { mayBeEmpty: !this.#openedBefore && !this.#mustExist })
   }
@@ -326,6 +330,16 @@ function inSavepoint(connection: Connection, write: PendingWrite): () => void {
     connection.run('ROLLBACK TO one')
     connection.run('RELEASE one')
     return () => write.reject(error)
+  }
+}
+
+/** A file that may only be read is read: what would change it is an outage. */
+function isWritable(file: string): boolean {
+  try {
+    accessSync(file, constants.W_OK)
+    return true
+  } catch {
+    return false
   }
 }
 

@@ -175,6 +175,15 @@ export function migrate(connection: Connection, file: string, options: { mayBeEm
   }
 }
 
+/** For a file that may only be read; throws StorageUnavailable. */
+export function requireCurrent(connection: Connection, file: string): void {
+  const version = check(connection, file, { mayBeEmpty: false })
+  if (version === schemaVersion) return
+  throw new StorageUnavailable(
+    `the database ${file} may only be read, and has the older schema version ${version}: let a program that may write open it once`,
+  )
+}
+
 function check(connection: Connection, file: string, options: { mayBeEmpty: boolean }): number {
   const version = pragma(connection, 'user_version')
   const application = pragma(connection, 'application_id')
