@@ -22,6 +22,8 @@ export interface HostsEnvironment {
   readonly modules: ModuleManager
   /** Every client connection there is. */
   readonly connected: ReadonlySet<C2s>
+  /** Whether somebody without an account is connected under that name. */
+  isAnonymous(user: string, host: string): boolean
   readonly log: Logger
 }
 
@@ -55,13 +57,14 @@ export class Hosts {
 
   /** Opens accounts and certificate of a domain that is not served yet. Rejects with an Error that says what is wrong. */
   open(name: string, options: HostOptions): Promise<VirtualHost> {
-    const { dataDir, secret, storage, hooks, modules, log } = this.#env
+    const { dataDir, secret, storage, hooks, modules, isAnonymous, log } = this.#env
     return VirtualHost.open({
       name,
       options,
       dataDir,
       secret,
       storage,
+      isAnonymous,
       log,
       offline: () => modules.provided(name, 'offline'),
       certificateExpires: (host, files, days) => void hooks.run('cert_expiring', '', { host, files, days }),

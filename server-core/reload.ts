@@ -5,20 +5,22 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { ReloadReport } from './admin/admin-server.ts'
 import type { Control } from './admin/control-socket.ts'
-import type { Config } from './config/schema.ts'
+import type { Config, HostOptions } from './config/schema.ts'
 import type { HookRegistry } from './extend/hooks.ts'
 import type { ModuleDifference, ModuleManager, ModuleOptions } from './extend/module-manager.ts'
 import type { ServiceManager } from './extend/service-manager.ts'
 import { type Hosts, modulesOf, optionsOf } from './hosts.ts'
 import type { Listeners, ListenersChange } from './listeners.ts'
 import { type Logger, logFileOf, logLevelOf, reopenLog, setLogLevel } from './log.ts'
-import { changedOptions, type HostChange, type VirtualHost } from './virtual-host.ts'
+import { changedOptions, type HostChange, isOfCertificate, type VirtualHost } from './virtual-host.ts'
 
 /** What a change of an option does: works at once, for new connections, only behind a restart; or a part below knows it. */
 type Effect = 'applied' | 'new connections' | 'restart' | 'part'
 
-/** Complete: a new option is not forgotten here. */
-const effects: Readonly<Record<keyof Config, Effect>> = {
+type ServerOption = Exclude<keyof Config, keyof HostOptions>
+
+/** Complete: a new option is not forgotten here. Those of hosts are compared host by host. */
+const effects: Readonly<Record<ServerOption, Effect>> = {
   hosts: 'part',
   data_dir: 'restart',
   loglevel: 'part',
@@ -28,12 +30,6 @@ const effects: Readonly<Record<keyof Config, Effect>> = {
   modules: 'part',
   services: 'part',
   host_config: 'part',
-  auth_method: 'part',
-  auth_password_format: 'part',
-  extauth_program: 'part',
-  extauth_pool_size: 'part',
-  extauth_timeout: 'part',
-  certfiles: 'part',
   resource_conflict: 'applied',
   max_user_sessions: 'applied',
   auth_attempts: 'applied',
@@ -53,6 +49,8 @@ const effects: Readonly<Record<keyof Config, Effect>> = {
   max_mailbox: 'new connections',
   max_mailbox_bytes: 'new connections',
   connections_per_address: 'applied',
+  disable_sasl_scram_downgrade_protection: 'applied',
+  max_user_sessions_action: 'applied',
   failed_logins_per_minute: 'applied',
   iq_needs_presence: 'applied',
   hook_timeout: 'applied',
@@ -117,7 +115,7 @@ export function planReload(server: Reloadable, config: Config): ReloadReport {
 
 function options({ current, log }: Reloadable, config: Config, lists: Lists): void {
   const before = current()
-  for (const name of Object.keys(effects) as (keyof Config)[]) {
+  for (const name of Object.keys(effects) as ServerOption[]) {
     if (isDeepStrictEqual(before[name], config[name])) continue
     if (effects[name] === 'applied') lists.applied.push(name)
     if (effects[name] === 'new connections') lists.newConnections.push(name)
@@ -134,7 +132,7 @@ function options({ current, log }: Reloadable, config: Config, lists: Lists): vo
 function ofHost(host: VirtualHost, config: Config, lists: Lists): void {
   const changed = changedOptions(host.options, optionsOf(config, host.name))
   for (const option of changed) {
-    if (option === 'certfiles') lists.newConnections.push(`certfiles of ${host.name}`)
+    if (isOfCertificate(option)) lists.newConnections.push(`${option} of ${host.name}`)
     else lists.applied.push(`${option} of ${host.name}`)
   }
 }

@@ -33,6 +33,7 @@ import type { Listener, ListenerContext } from './net/listener.ts'
 import { planReload, type Reloadable, reload } from './reload.ts'
 import { LocalRouter } from './routing/local-router.ts'
 import { Router } from './routing/router.ts'
+import { isAnonymous } from './routing/session.ts'
 import { SessionManager } from './routing/session-manager.ts'
 import { services } from './services/index.ts'
 import { openStorage } from './storage/index.ts'
@@ -124,6 +125,7 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
     localRouter: new LocalRouter(router, sessions, iqs, hooks),
     modules: managed,
     connected,
+    isAnonymous: (user, host) => sessions.ofUser(user, host).some(isAnonymous),
     log,
   })
 
@@ -182,6 +184,13 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
     return true
   }
 
+  /** The same for somebody who had no account. */
+  async function purgeAnonymous(user: string, host: string): Promise<void> {
+    await hooks.run('anonymous_purge_hook', host, { user, host })
+    await hooks.run('remove_user', host, { user, host })
+    await storage.removeAccount(user, host)
+  }
+
   for (const family of coreFamilies) for (const spec of family(admin)) registry.add(spec)
   const control = await startControl(admin, config.control, config.data_dir, registry, log)
   parts.add(() => control.close())
@@ -211,6 +220,10 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
       return config.hosts[0] ?? 'localhost'
     },
     host: (name) => hosts.get(name),
+    get asksForCertificates() {
+      return hosts.names.some((name) => hosts.get(name)?.asksForCertificate)
+    },
+    purgeAnonymous,
     router,
     sessions,
     hooks,
@@ -291,6 +304,9 @@ function liveOptions(config: () => Config) {
     sessions: {
       get maxUserSessions() {
         return config().max_user_sessions
+      },
+      get whenFull() {
+        return config().max_user_sessions_action
       },
       get conflict() {
         return config().resource_conflict

@@ -8,7 +8,7 @@ import { type HostOptions, hostOptionNames } from './config/schema.ts'
 import type { OfflineService } from './extend/provided.ts'
 import { every } from './extend/timer.ts'
 import type { Logger } from './log.ts'
-import { HostCertificate } from './net/tls.ts'
+import { type CertificateFiles, HostCertificate } from './net/tls.ts'
 import type { Storage } from './storage/storage.ts'
 
 export interface VirtualHostOptions {
@@ -20,6 +20,7 @@ export interface VirtualHostOptions {
   readonly log: Logger
   /** What a module of this host provides for offline messages. */
   offline(): OfflineService | undefined
+  isAnonymous(user: string, host: string): boolean
   /** So many days are left of the certificate in these files. */
   certificateExpires(host: string, files: readonly string[], days: number): void
 }
@@ -53,7 +54,7 @@ export class VirtualHost implements C2sHost {
   static async open(options: VirtualHostOptions): Promise<VirtualHost> {
     const { name, dataDir, log } = options
     const authenticator = openAuthenticator(name, options)
-    const certificate = await HostCertificate.open(name, options.options.certfiles, dataDir, log)
+    const certificate = await HostCertificate.open(name, filesOf(options.options), dataDir, log)
     return new VirtualHost(options, authenticator, certificate)
   }
 
@@ -87,10 +88,10 @@ export class VirtualHost implements C2sHost {
   async prepare(options: HostOptions): Promise<HostChange> {
     const { name, dataDir, log } = this.#environment
     const changed = changedOptions(this.#options, options)
-    const certificate = changed.includes('certfiles')
-      ? await HostCertificate.open(name, options.certfiles, dataDir, log)
+    const certificate = changed.some(isOfCertificate)
+      ? await HostCertificate.open(name, filesOf(options), dataDir, log)
       : undefined
-    const authenticator = changed.some((option) => option !== 'certfiles')
+    const authenticator = changed.some((option) => !isOfCertificate(option))
       ? openAuthenticator(name, { ...this.#environment, options })
       : undefined
     return {
@@ -122,6 +123,14 @@ export class VirtualHost implements C2sHost {
     return this.#certificate.context
   }
 
+  get asksForCertificate(): boolean {
+    return this.#certificate.asksClients
+  }
+
+  get sharesAnonymousNames(): boolean {
+    return this.#options.allow_multiple_connections
+  }
+
   get offline(): OfflineService | undefined {
     return this.#offline()
   }
@@ -137,6 +146,15 @@ export class VirtualHost implements C2sHost {
     for (const authenticator of [...this.#retired.keys()]) await this.#retire(authenticator)
     await this.#authenticator.close()
   }
+}
+
+function filesOf({ certfiles, c2s_cafile }: HostOptions): CertificateFiles {
+  return { certfiles, cafiles: c2s_cafile }
+}
+
+/** Options that are about TLS; new connections see them. */
+export function isOfCertificate(option: keyof HostOptions): boolean {
+  return option === 'certfiles' || option === 'c2s_cafile'
 }
 
 /** The names of a host's own options that differ. */

@@ -90,7 +90,11 @@ const rules: readonly Rule[] = [
     ['xml/'],
     'addresses, stanzas and errors are what the specification says, whatever server has them',
   ),
-  leaf('config', ['log.ts', 'xmpp/'], 'options are checked before anything of the server exists'),
+  leaf(
+    'config',
+    ['auth/ldap/options.ts', 'log.ts', 'xmpp/'],
+    'options are checked before anything of the server exists; what a directory needs is said beside its backend',
+  ),
   leaf('storage', ['log.ts', 'xmpp/'], 'the storage keeps what it is given and knows nothing of who asks'),
   leaf(
     'accounts',

@@ -38,10 +38,31 @@ export class Authenticator {
     return this.#chain.find((one) => one.name === name)?.backend
   }
 
+  /** Whether anybody logs in with a password here. */
+  get hasPasswords(): boolean {
+    return this.#chain.some(({ backend }) => backend.hasPasswords !== false)
+  }
+
+  /** Whether somebody without an account may come in. */
+  get takesAnonymous(): boolean {
+    return this.#chain.some(({ backend }) => backend.joinAnonymously !== undefined)
+  }
+
+  /** A user for somebody without an account; undefined when no backend takes any. */
+  joinAnonymously(): { readonly user: string; readonly backend: string } | undefined {
+    for (const { name, backend } of this.#chain) {
+      const user = backend.joinAnonymously?.()
+      if (user !== undefined) return { user, backend: name }
+    }
+    return undefined
+  }
+
   async checkPassword(user: string, password: Buffer, signal: AbortSignal): Promise<Answer> {
     const outages: BackendUnavailable[] = []
     let refusal: Answer | undefined
     for (const [index, { name, backend }] of this.#chain.entries()) {
+      // the name might be somebody's who cannot be asked for now
+      if (backend.isForStrangers && outages.length > 0) break
       try {
         const verdict = await backend.checkPassword(user, this.host, password, signal)
         if (verdict.ok) return { ...verdict, backend: name }
@@ -139,7 +160,8 @@ export class Authenticator {
   }
 
   async #offersScram(hash: ScramHash): Promise<boolean> {
-    for (const { name, backend } of this.#chain) {
+    const asked = this.#chain.filter(({ backend }) => backend.hasPasswords !== false)
+    for (const { name, backend } of asked) {
       try {
         if (!(await backend.offersScram?.(this.host, hash))) return false
       } catch (error) {
@@ -147,7 +169,7 @@ export class Authenticator {
         return false
       }
     }
-    return this.#chain.length > 0
+    return asked.length > 0
   }
 
   /** The keys of an account; undefined when it is unknown or has none of that hash. */

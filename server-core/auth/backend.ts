@@ -19,6 +19,12 @@ export class BackendUnavailable extends Error {
 export interface AuthBackend {
   checkPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict>
   accountExists(user: string, host: string, signal: AbortSignal): Promise<boolean>
+  /** False: nobody logs in with a password, so it does not matter which mechanisms its accounts could be served with. */
+  readonly hasPasswords?: boolean
+  /** True: lets people in who have no account, under names that nobody has. It is asked behind all others. */
+  readonly isForStrangers?: boolean
+  /** A name for somebody without an account. Absent: such are not let in so. */
+  joinAnonymously?(): string
   /** Absent: the backend cannot. The account must exist: 'unknown' otherwise, and nothing is created. */
   setPassword?(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict>
   /** 'exists' when there is such an account. */

@@ -14,7 +14,13 @@ import { type LdapOptions, ldapComplaints } from './ldap/options.ts'
 import { bindVerdict, codes, inWords } from './ldap/result-code.ts'
 import type { Server } from './ldap/server.ts'
 
-export { type LdapOptions, ldapComplaints, ldapFields } from './ldap/options.ts'
+export {
+  type LdapOptions,
+  type LdapOptionsSaid,
+  ldapComplaints,
+  ldapFields,
+  ldapOptions,
+} from './ldap/options.ts'
 
 export interface ServerHealth {
   readonly server: string

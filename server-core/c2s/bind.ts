@@ -1,5 +1,6 @@
 /** Resource binding (RFC 6120 §7), and what opens a session. */
 import { randomBytes } from 'node:crypto'
+import { isAnonymous } from '../routing/session.ts'
 import { attr, type Element, el, getChild, getTagCdata, localName } from '../xml/element.ts'
 import { StanzaError, StreamError } from '../xmpp/errors.ts'
 import { makeJid, parseJid, prepareResource } from '../xmpp/jid.ts'
@@ -92,10 +93,14 @@ async function claim(c2s: C2s, resource: string): Promise<void> {
   const jid = makeJid(c2s.user, host, resource)
   if (await hooks.run('forbidden_session_hook', host, { jid })) throw new StanzaError('not-allowed')
   if (c2s.state.name === 'ended') return
+  // two who began to log in under one free name: it is the first one's
+  if (isAnonymous(c2s) && !c2s.served.sharesAnonymousNames && sessions.ofUser(c2s.user, host).length > 0)
+    throw new StanzaError('conflict', 'this name is in use')
   c2s.bind(jid)
   const result = await sessions.open(c2s)
   if (result === 'ok') return
   c2s.unbind()
+  if (result === 'full') throw new StanzaError('resource-constraint', 'this account has too many sessions')
   if (result === 'conflict') throw new StanzaError('conflict', 'this resource is in use')
   return claim(c2s, resourceFor(''))
 }

@@ -18,6 +18,10 @@ export interface C2sHost {
   readonly serverSecret: Buffer
   /** The certificate's context; it changes when the certificate does. */
   readonly secureContext: SecureContext
+  /** Whether clients are asked for a certificate in TLS, and may log in with it. */
+  readonly asksForCertificate: boolean
+  /** Whether several people without an account may have one name at a time. */
+  readonly sharesAnonymousNames: boolean
   readonly offline: OfflineService | undefined
 }
 
@@ -27,6 +31,10 @@ export interface C2sServer {
   /** The first configured host: who speaks when the client asked for one that is not ours. */
   readonly defaultHost: string
   host(name: string): C2sHost | undefined
+  /** Whether any host asks clients for a certificate: before a client says whom it wants, it is asked then. */
+  readonly asksForCertificates: boolean
+  /** Somebody without an account has gone, and all that was kept for him goes. */
+  purgeAnonymous(user: string, host: string): Promise<void>
   readonly router: Router
   readonly sessions: SessionManager
   readonly hooks: HookRegistry

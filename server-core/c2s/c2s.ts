@@ -8,7 +8,7 @@ import type { C2sListener } from '../config/schema.ts'
 import type { Connection } from '../net/connection.ts'
 import { Receiver } from '../net/receiver.ts'
 import { Shaper } from '../net/shaper.ts'
-import type { Session, SessionEvent, SessionInfo } from '../routing/session.ts'
+import { isAnonymous, type Session, type SessionEvent, type SessionInfo } from '../routing/session.ts'
 import { Mailbox } from '../stream/mailbox.ts'
 import { type StreamHeader, StreamIn } from '../stream/stream-in.ts'
 import { type Element, el } from '../xml/element.ts'
@@ -69,6 +69,8 @@ export class C2s implements Session {
   lang = ''
   /** Authenticated; '' before. */
   user = ''
+  /** Which backend has let it in; '' before. */
+  backend = ''
   interested = false
   /** Once the client has enabled it (XEP-0198). */
   management: StreamManagement | undefined
@@ -126,7 +128,11 @@ export class C2s implements Session {
     )
     this.#mailbox.hold()
     const current = (): Connection => this.connection
+    const backend = (): string => this.backend
     this.info = {
+      get backend() {
+        return backend()
+      },
       get connection() {
         return current().secure ? 'c2s_tls' : 'c2s'
       },
@@ -432,8 +438,9 @@ export class C2s implements Session {
     this.become(this.user === '' ? waitForFeatureRequest : waitForBind)
   }
 
-  loggedIn(user: string): void {
+  loggedIn(user: string, backend: string): void {
     this.user = user
+    this.backend = backend
     this.receiver.setLimits(limitsAfterLogin(this.listener))
     this.restartStream()
   }
@@ -563,9 +570,17 @@ export class C2s implements Session {
         await hooks.run('c2s_terminated', this.jid.host, { session: this, reason: this.#endReason ?? '' })
       if (this.management?.id) this.server.resumable.remove(this.management.id, this)
       await givenBack
+      await this.#purge()
     } catch (err) {
       log.error({ err, jid: this.jid.text }, 'the end of a session failed')
     }
+  }
+
+  /** The last session of somebody without an account takes everything with it. */
+  async #purge(): Promise<void> {
+    const { user, host } = this.jid
+    if (!isAnonymous(this) || this.server.sessions.ofUser(user, host).length > 0) return
+    await this.server.purgeAnonymous(user, host)
   }
 
   async #handOverPresence(): Promise<void> {

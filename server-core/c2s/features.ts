@@ -1,4 +1,5 @@
 /** Stream features, in the order that clients rely on (RFC 6120 §4.3.2). */
+import { offersBinding } from '../stream/sasl/index.ts'
 import { type Element, el } from '../xml/element.ts'
 import { ns } from '../xmpp/namespaces.ts'
 import type { C2s } from './c2s.ts'
@@ -26,7 +27,7 @@ export async function streamFeatures(
     list.push(el('mechanisms', { xmlns: ns.sasl }, ...mechanisms.map((name) => el('mechanism', {}, name))))
   }
   // clients that see the list but no -PLUS take it for an attack (XEP-0440 §3)
-  if (!authenticated && mechanisms.some((name) => name.endsWith('-PLUS'))) {
+  if (!authenticated && offersBinding(mechanisms)) {
     const types = bindings.map((type) => el('channel-binding', { type }))
     list.push(el('sasl-channel-binding', { xmlns: ns.channelBinding }, ...types))
   }

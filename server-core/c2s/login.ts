@@ -1,6 +1,9 @@
 /** From the stream header to a login: features, TLS, SASL (RFC 6120 §4.3, §5, §6). */
+
 import { isLoopback } from '../net/address-limits.ts'
 import { type Binding, channelBinding } from '../net/channel-binding.ts'
+import { addressesInCertificate } from '../net/client-certificate.ts'
+import type { TlsServerOptions } from '../net/connection.ts'
 import { mechanismsFor, type SaslExchange, type SaslStep, saslMechanisms } from '../stream/sasl/index.ts'
 import type { StreamHeader } from '../stream/stream-in.ts'
 import { attr, type Element, el, getTagCdata, localName } from '../xml/element.ts'
@@ -9,6 +12,7 @@ import { parseJid } from '../xmpp/jid.ts'
 import { ns } from '../xmpp/namespaces.ts'
 import { stanzaKind } from '../xmpp/stanza.ts'
 import type { C2s } from './c2s.ts'
+import type { C2sHost } from './c2s-server.ts'
 import { streamFeatures } from './features.ts'
 import { waitForFeatureRequest } from './states.ts'
 
@@ -20,6 +24,10 @@ export class Login {
   #offered: readonly string[] = []
   /** What a login can be tied to; undefined without TLS. */
   #binding: Binding | undefined
+  /** Whose certificate we have shown in TLS; '' before. Its authorities have judged what the client has shown. */
+  #shownBy = ''
+  /** The users of this host that the client's certificate names. */
+  #certificateUsers: readonly string[] = []
   /** What the first stream was to; it stays the same (RFC 6120 §4.7.2). */
   #to = ''
 
@@ -45,24 +53,31 @@ export class Login {
   async directTls(): Promise<void> {
     const c2s = this.#c2s
     const host = c2s.server.host(c2s.server.defaultHost)
-    if (host) await this.#handshake(host.secureContext)
+    if (host) await this.#handshake(host, c2s.server.asksForCertificates)
   }
 
-  async #handshake(secureContext: Parameters<typeof this.tlsOptions>[0]): Promise<void> {
+  async #handshake(host: C2sHost, requestCert: boolean): Promise<void> {
     const c2s = this.#c2s
     try {
-      await c2s.connection.startTls(this.tlsOptions(secureContext))
+      await c2s.connection.startTls(this.#tlsOptions(host, requestCert))
     } catch (error) {
       c2s.server.log.info({ address: c2s.info.ip, reason: String(error) }, 'TLS failed')
     }
   }
 
-  tlsOptions(secureContext: C2s['served']['secureContext']) {
+  /** The certificate of the host that the client names in TLS (SNI), else of this one. */
+  #tlsOptions(host: C2sHost, requestCert: boolean): TlsServerOptions {
     const { server } = this.#c2s
+    this.#shownBy = host.name
     return {
-      secureContext,
-      forName: (name: string) => server.host(name.toLowerCase())?.secureContext,
+      secureContext: host.secureContext,
+      forName: (name) => {
+        const named = server.host(name.toLowerCase())
+        if (named) this.#shownBy = named.name
+        return named?.secureContext
+      },
       alpn: ['xmpp-client'],
+      requestCert,
     }
   }
 
@@ -81,16 +96,29 @@ export class Login {
     if (c2s.user !== '' && header.from !== '') this.#checkFrom(header.from)
     if (c2s.user === '') {
       this.#binding = c2s.connection.tls && channelBinding(c2s.connection.tls)
+      this.#certificateUsers = this.#usersInCertificate(host)
       this.#offered = this.#mayLogIn
-        ? await mechanismsFor(host.authenticator, host.name, {
+        ? await mechanismsFor(host.authenticator, {
             secure: this.secure,
             allowPlainInClear: this.allowsClear,
             channelBinding: this.#binding,
+            certificateUsers: this.#certificateUsers,
           })
         : []
     }
     c2s.stream.features(await streamFeatures(c2s, this.#offered, this.#binding?.types ?? []))
     c2s.streamOpened(header)
+  }
+
+  /** Another host's authorities have no say in who somebody is here. */
+  #usersInCertificate(host: C2sHost): readonly string[] {
+    const { tls } = this.#c2s.connection
+    if (!tls || !host.asksForCertificate || this.#shownBy !== host.name) return []
+    const users = addressesInCertificate(tls).flatMap((address) => {
+      const jid = parseJid(address)
+      return jid?.host === host.name && jid.user !== '' && jid.resource === '' ? [jid.user] : []
+    })
+    return [...new Set(users)]
   }
 
   /** Once authenticated, a client opens streams for itself only (RFC 6120 §4.7.1). */
@@ -138,11 +166,11 @@ export class Login {
     // what was sent behind it in the clear could have been put there by anybody (CVE-2011-0411 and its kind)
     if (c2s.receiver.hasMore) throw new StreamError('policy-violation', 'data behind starttls')
     c2s.stream.send(el('proceed', { xmlns: ns.tls }))
-    const { secureContext } = c2s.served
+    const host = c2s.served
     c2s.host = undefined
     this.#to = ''
     c2s.restartStream()
-    await this.#handshake(secureContext)
+    await this.#handshake(host, host.asksForCertificate)
   }
 
   #auth(element: Element): void | Promise<void> {
@@ -162,6 +190,8 @@ export class Login {
       channelBinding: this.#binding,
       serverSecret: host.serverSecret,
       offered: this.#offered,
+      certificateUsers: this.#certificateUsers,
+      protectsOffer: !c2s.server.config.disable_sasl_scram_downgrade_protection,
       signal: this.#abort.signal,
     })
     const initial = getTagCdata(element)
@@ -200,7 +230,7 @@ export class Login {
     c2s.server.log.info({ user, host, mechanism, backend, address, secure: this.secure }, 'login')
     await c2s.server.hooks.run('c2s_auth_result', host, { result: 'ok', user, mechanism, backend, address })
     c2s.stream.send(el('success', { xmlns: ns.sasl }, step.data && encode(step.data)))
-    c2s.loggedIn(user)
+    c2s.loggedIn(user, backend)
   }
 
   /** A login failed; one stable line per failure, for whoever bans addresses by the log. */

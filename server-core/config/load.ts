@@ -7,7 +7,7 @@ import { dirname, join, resolve } from 'node:path'
 import { type Configurable, checkConfig } from './checks.ts'
 import { type Complaint, type Finding, optionName } from './complaint.ts'
 import { inOrder, loadYaml } from './load-yaml.ts'
-import { type Config, configSchema } from './schema.ts'
+import { type Config, configSchema, type HostOptions } from './schema.ts'
 
 export { type Complaint, formatComplaint } from './complaint.ts'
 export { checkYaml, type Loaded, loadYaml } from './load-yaml.ts'
@@ -68,24 +68,39 @@ function withoutFile(finding: Finding): Complaint {
   return { file: undefined, line: undefined, column: undefined, option: optionName(path), message }
 }
 
+/** Options of a host that are files. */
+const fileOptions = [
+  'certfiles',
+  'c2s_cafile',
+  'ldap_password_file',
+  'ldap_tls_cacertfile',
+  'ldap_tls_certfile',
+] as const satisfies readonly (keyof HostOptions)[]
+
 /** Paths in a file are meant from the folder that the file is in, wherever the server is started. */
 function absolute(config: Config, base: string): Config {
   const dataDir = resolve(base, config.data_dir)
-  const certfiles = (files: readonly string[]) => files.map((file) => resolve(base, file))
+  const files = (options: { readonly [K in (typeof fileOptions)[number]]?: HostOptions[K] | undefined }) =>
+    Object.fromEntries(
+      fileOptions.flatMap((name) => {
+        const value = options[name]
+        if (value === undefined) return []
+        return [
+          [name, typeof value === 'string' ? resolve(base, value) : value.map((file) => resolve(base, file))],
+        ]
+      }),
+    )
   return {
     ...config,
+    ...files(config),
     data_dir: dataDir,
     log_file: config.log_file === undefined ? undefined : resolve(base, config.log_file),
     control: config.control.map((listener) => ({
       ...listener,
       path: listener.path === undefined ? join(dataDir, 'gatehouse.sock') : resolve(base, listener.path),
     })),
-    certfiles: certfiles(config.certfiles),
     host_config: Object.fromEntries(
-      Object.entries(config.host_config).map(([host, own]) => [
-        host,
-        own.certfiles === undefined ? own : { ...own, certfiles: certfiles(own.certfiles) },
-      ]),
+      Object.entries(config.host_config).map(([host, own]) => [host, { ...own, ...files(own) }]),
     ),
   }
 }

@@ -4,6 +4,7 @@
  */
 import { networkInterfaces } from 'node:os'
 import { z } from 'zod'
+import { ldapFieldsSaid } from '../auth/ldap/options.ts'
 import { type LogLevel, logLevels } from '../log.ts'
 import { count, duration, fileMode, hostName, listOf, size } from './fields.ts'
 
@@ -67,14 +68,24 @@ function defaultListeners(): z.output<typeof c2sListener>[] {
 
 /** What a virtual host may say differently (`host_config`). */
 const hostOptions = {
-  auth_method: listOf(z.enum(['internal', 'external'])).describe(
-    'where accounts are kept; several are asked in turn',
-  ),
+  auth_method: listOf(z.enum(['anonymous', 'external', 'internal', 'ldap']))
+    .refine((list) => list.length > 0, { message: 'must name one at least' })
+    .describe('where accounts are kept; several are asked in turn, anonymous last'),
   auth_password_format: z.enum(['scram', 'plain', 'bcrypt']).describe('how new passwords are kept'),
   extauth_program: z.string().describe('command line of the external authentication program'),
   extauth_pool_size: count(1, 256).describe('how many of it run'),
   extauth_timeout: duration({ min: 100 }).describe('how long one answer may take'),
+  anonymous_protocol: z
+    .enum(['sasl_anon', 'login_anon', 'both'])
+    .describe('with anonymous: names of ours (SASL ANONYMOUS), any free name with any password, or both'),
+  allow_multiple_connections: z
+    .boolean()
+    .describe('with login_anon: one name may be taken again while it is connected'),
   certfiles: listOf(z.string()).describe('PEM files with certificates and keys'),
+  c2s_cafile: listOf(z.string()).describe(
+    'PEM files with the authorities (and their lists of revoked certificates) whose word is taken for certificates of clients',
+  ),
+  ...ldapFieldsSaid,
 }
 
 export const hostOptionNames = Object.keys(hostOptions) as readonly (keyof typeof hostOptions)[]
@@ -111,9 +122,23 @@ export const configSchema = z.strictObject({
   extauth_program: hostOptions.extauth_program.optional(),
   extauth_pool_size: hostOptions.extauth_pool_size.default(2),
   extauth_timeout: hostOptions.extauth_timeout.default(8_000),
+  anonymous_protocol: hostOptions.anonymous_protocol.default('sasl_anon'),
+  allow_multiple_connections: hostOptions.allow_multiple_connections.default(false),
+  ...ldapFieldsSaid,
   certfiles: hostOptions.certfiles.default([]),
+  c2s_cafile: hostOptions.c2s_cafile.default([]),
+  disable_sasl_scram_downgrade_protection: z
+    .boolean()
+    .default(false)
+    .describe('do not tell clients what they were offered (XEP-0474): for clients that stumble over it'),
   resource_conflict: z.enum(['replace', 'refuse', 'rename']).default('replace'),
   max_user_sessions: count(1).default(10).describe('sessions of one account'),
+  max_user_sessions_action: z
+    .enum(['replace', 'refuse'])
+    .default('replace')
+    .describe(
+      'at one more: the oldest session ends (those without a connection first), or the new one is refused',
+    ),
   auth_attempts: count(1, 100).default(5).describe('logins tried on one stream'),
   bind_attempts: count(1, 100).default(5),
   tls_handshake_timeout: duration({ min: 1_000 }).default(15_000),

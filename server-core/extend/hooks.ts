@@ -110,6 +110,8 @@ export interface Hooks {
   // accounts
   register_user: { acc: undefined; info: { user: string; host: string } }
   remove_user: { acc: undefined; info: { user: string; host: string } }
+  /** The last session of somebody without an account has ended; remove_user runs next. */
+  anonymous_purge_hook: { acc: undefined; info: { user: string; host: string } }
   set_password: { acc: undefined; info: { user: string; host: string } }
   sm_kick_user: { acc: undefined; info: { user: string; host: string } }
   vcard_set: { acc: undefined; info: { user: string; host: string; vcard: Element } }

@@ -9,6 +9,7 @@ import { defineModule, type HostContext } from '../extend/gen-mod.ts'
 import { type Stop, stop } from '../extend/hooks.ts'
 import type { OfflineService } from '../extend/provided.ts'
 import { Turns } from '../extend/turns.ts'
+import { isAnonymous } from '../routing/session.ts'
 import type { OfflineMessage } from '../storage/storage.ts'
 import {
   appendSubtags,
@@ -84,7 +85,8 @@ class Offline implements OfflineService {
       this.#handed.get(user)?.delete(offline)
       return stop()
     }
-    if (!isWorthKeeping(stanza)) return undefined
+    const isOfNobody = this.#host.sessions.ofUser(user, host).some(isAnonymous)
+    if (isOfNobody || !isWorthKeeping(stanza)) return undefined
     const received = Date.now()
     const text = stanzaText(
       withAttributes(stanza.element, {

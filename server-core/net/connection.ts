@@ -27,6 +27,8 @@ export interface TlsServerOptions {
   /** Certificate by the name that the peer asks for. */
   forName(name: string): SecureContext | undefined
   readonly alpn: readonly string[]
+  /** Whether the peer is asked for a certificate; it may have none. */
+  readonly requestCert: boolean
 }
 
 const pieceBytes = 65_536
@@ -209,6 +211,8 @@ export class Connection {
       secureContext: options.secureContext,
       SNICallback: (name, done) => done(null, options.forName(name) ?? options.secureContext),
       ALPNProtocols: [...options.alpn],
+      requestCert: options.requestCert,
+      rejectUnauthorized: false,
     })
     this.#socket = secure
     this.#listen()

@@ -20,6 +20,8 @@ import type { Session, Sessions } from './session.ts'
 
 export interface SessionManagerOptions {
   readonly maxUserSessions: number
+  /** What happens at one more. */
+  readonly whenFull: 'replace' | 'refuse'
   readonly conflict: 'replace' | 'refuse' | 'rename'
   /** Whether an IQ reaches a full JID only from those who may see its presence. */
   readonly iqNeedsPresence: boolean
@@ -84,14 +86,17 @@ export class SessionManager implements Sessions {
 
   /**
    * Takes the full JID for a session, at once, so that two binds cannot both win; resolves when a session that had it is
-   * gone, or after 2 s. 'conflict' when it is taken and the option says to refuse; 'rename' when it says so.
+   * gone, or after 2 s. 'conflict' when it is taken and the option says to refuse; 'rename' when it says so; 'full' when the
+   * account may have no more sessions, and the option says to refuse.
    */
-  async open(session: Session): Promise<'ok' | 'conflict' | 'rename'> {
+  async open(session: Session): Promise<'ok' | 'conflict' | 'rename' | 'full'> {
     const { jid } = session
     const sessions = this.#accounts.get(jid.bareText) ?? new Map<string, Session>()
     const before = sessions.get(jid.resource)
     if (before && this.#options.conflict === 'refuse') return 'conflict'
     if (before && this.#options.conflict === 'rename') return 'rename'
+    if (!before && this.#options.whenFull === 'refuse' && sessions.size >= this.#options.maxUserSessions)
+      return 'full'
     const leaving: Session[] = []
     if (before) {
       leaving.push(before)

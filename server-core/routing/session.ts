@@ -13,6 +13,8 @@ export interface SessionInfo {
   readonly ip: string
   readonly port: number
   readonly node: string
+  /** Who has let it in: as in auth_method. */
+  readonly backend: string
   /** Unix time in milliseconds. */
   readonly since: number
 }
@@ -61,6 +63,11 @@ export interface Session {
   seenBy(jid: Jid): boolean
   deliver(stanza: Stanza): void
   tell(event: SessionEvent): void
+}
+
+/** Whether it is of somebody without an account, of whom nothing is kept. */
+export function isAnonymous({ info }: Session): boolean {
+  return info.backend === 'anonymous'
 }
 
 /** The sessions of this server; the session manager is one, and modules and commands see it as this. */

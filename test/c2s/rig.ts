@@ -71,6 +71,7 @@ export class Rig {
     const exists = async (): Promise<boolean> => true
     const sessions = new SessionManager(router, iqs, hooks, exists, {
       maxUserSessions: config.max_user_sessions,
+      whenFull: config.max_user_sessions_action,
       conflict: config.resource_conflict,
       iqNeedsPresence: config.iq_needs_presence,
     })
@@ -82,6 +83,8 @@ export class Rig {
       authenticator: new Authenticator(host, [{ name: 'anybody', backend }] as never, log),
       serverSecret: Buffer.alloc(32),
       secureContext: createSecureContext(),
+      asksForCertificate: false,
+      sharesAnonymousNames: false,
       offline,
     }
     const server: C2sServer = {
@@ -89,6 +92,8 @@ export class Rig {
       node: 'test',
       defaultHost: host,
       host: (name) => (name === host ? served : undefined),
+      asksForCertificates: false,
+      purgeAnonymous: async () => undefined,
       router,
       sessions,
       hooks,

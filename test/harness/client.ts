@@ -6,7 +6,7 @@ import { type Socket, connect as tcpConnect } from 'node:net'
 import { type TLSSocket, connect as tlsConnect } from 'node:tls'
 import { onTestFailed } from 'vitest'
 import { before } from './deadline.ts'
-import { scram } from './scram.ts'
+import { offerHash, scram } from './scram.ts'
 import { at, child, type Stanza, StanzaReader } from './stanza.ts'
 
 export interface ConnectOptions {
@@ -16,6 +16,13 @@ export interface ConnectOptions {
   readonly domain?: string
   /** `starttls` and `none` begin in the clear; `direct` shakes hands first. */
   readonly tls?: 'starttls' | 'direct' | 'none'
+  /** Shown in TLS when the server asks for one (PEM). */
+  readonly certificate?: { readonly cert: string; readonly key: string }
+  /** The name shown in TLS, where it is not the domain; '' shows none. */
+  readonly sni?: string
+  readonly maxVersion?: 'TLSv1.2' | 'TLSv1.3'
+  /** A TLS session to go on with. */
+  readonly session?: Buffer
 }
 
 export interface LoginOptions extends ConnectOptions {
@@ -62,6 +69,7 @@ export class TestClient {
   /** Stanzas that nobody has waited for yet, oldest first. */
   readonly inbox: Stanza[] = []
 
+  readonly #options: ConnectOptions
   #socket: Socket | TLSSocket
   #reader: StanzaReader
   readonly #waiters = new Set<Waiter>()
@@ -71,8 +79,9 @@ export class TestClient {
   #resolveClosed: () => void = () => undefined
   #serial = 0
 
-  private constructor(socket: Socket | TLSSocket, domain: string) {
+  private constructor(socket: Socket | TLSSocket, domain: string, options: ConnectOptions) {
     this.domain = domain
+    this.#options = options
     this.#socket = socket
     this.#reader = this.#newReader()
     this.#closed = new Promise((resolve) => {
@@ -96,12 +105,11 @@ export class TestClient {
         ? tlsConnect({
             port,
             host: address,
-            servername: domain,
-            rejectUnauthorized: false,
             ALPNProtocols: ['xmpp-client'],
+            ...tlsOptions(options),
           })
         : tcpConnect({ port, host: address, noDelay: true })
-    const client = new TestClient(socket, domain)
+    const client = new TestClient(socket, domain, options)
     const event = options.tls === 'direct' ? 'secureConnect' : 'connect'
     await client.#once(socket, event, `${event} on port ${port}`)
     return client
@@ -149,7 +157,7 @@ export class TestClient {
     const plain = this.#socket
     plain.removeAllListeners()
     plain.on('error', () => undefined)
-    const socket = tlsConnect({ socket: plain, servername: this.domain, rejectUnauthorized: false })
+    const socket = tlsConnect({ socket: plain, ...tlsOptions(this.#options) })
     this.#socket = socket
     this.#listen(socket)
     await this.#once(socket, 'secureConnect', 'the TLS handshake')
@@ -171,6 +179,7 @@ export class TestClient {
       const exchange = scram(chosen, user, password, exporter)
       this.#sasl('auth', Buffer.from(exchange.first), ` mechanism='${chosen}'`)
       const challenge = await this.#saslAnswer()
+      this.#checkOffer(challenge, chosen)
       this.#sasl('response', Buffer.from(exchange.final(challenge)))
       if (!exchange.verify(await this.#saslAnswer()))
         throw new Error('the server could not prove that it knows the keys')
@@ -178,10 +187,29 @@ export class TestClient {
     await this.open()
   }
 
+  /** The server's word on what it has offered is what has arrived here (XEP-0474 §5.2), if it gives any. */
+  #checkOffer(challenge: string, mechanism: string): void {
+    const said = /,h=([^,]+)/.exec(challenge)?.[1]
+    if (said !== undefined && said !== offerHash(mechanism, this.mechanisms, this.bindingTypes))
+      throw new Error('what the server has offered is not what arrived here')
+  }
+
+  /** Undefined when the server has sent no list of them (XEP-0440). */
+  get bindingTypes(): string[] | undefined {
+    return child(this.features, 'sasl-channel-binding', 'urn:xmpp:sasl-cb:0')?.children.map(
+      ({ attrs }) => attrs['type'] ?? '',
+    )
+  }
+
   /** tls-exporter data of this connection (RFC 9266). */
   channelBinding(): Buffer {
+    return this.tls.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0))
+  }
+
+  /** The connection's TLS. */
+  get tls(): TLSSocket {
     if (!('exportKeyingMaterial' in this.#socket)) throw new Error('no TLS')
-    return this.#socket.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0))
+    return this.#socket
   }
 
   async bind(resource?: string): Promise<string> {
@@ -354,6 +382,22 @@ export class TestClient {
     const shown = text.length > 4_000 ? `${text.slice(0, 4_000)}… (${text.length} characters)` : text
     this.#transcript.push(`${direction} ${shown}`)
     if (this.#transcript.length > 500) this.#transcript.shift()
+  }
+}
+
+function tlsOptions({
+  domain = 'localhost',
+  sni = domain,
+  certificate,
+  maxVersion,
+  session,
+}: ConnectOptions) {
+  return {
+    rejectUnauthorized: false,
+    ...(sni === '' ? {} : { servername: sni }),
+    ...certificate,
+    ...(maxVersion ? { maxVersion } : {}),
+    ...(session ? { session } : {}),
   }
 }
 

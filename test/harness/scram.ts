@@ -43,3 +43,18 @@ export function scram(mechanism: string, user: string, password: string, binding
     verify: (success) => signature !== undefined && success === `v=${signature}`,
   }
 }
+
+/** XEP-0474 §5.1, in the words of that specification. */
+export function offerHash(
+  mechanism: string,
+  mechanisms: readonly string[],
+  bindingTypes: readonly string[] | undefined,
+): string {
+  const hash = hashes[mechanism.replace(/-PLUS$/, '') as keyof typeof hashes]
+  let s = [...mechanisms].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))).join('\u001e')
+  if (bindingTypes !== undefined) {
+    s += '\u001f'
+    s += [...bindingTypes].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))).join('\u001e')
+  }
+  return createHash(hash).update(s).digest('base64')
+}

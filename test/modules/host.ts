@@ -58,7 +58,14 @@ export class FakeSession implements Session {
   constructor(host: TestHost, address: Jid) {
     this.#host = host
     this.jid = address
-    this.info = { connection: 'c2s_tls', ip: '127.0.0.1', port: 1, node: 'test', since: Date.now() }
+    this.info = {
+      connection: 'c2s_tls',
+      ip: '127.0.0.1',
+      port: 1,
+      node: 'test',
+      backend: 'internal',
+      since: Date.now(),
+    }
   }
 
   get priority(): number | undefined {
@@ -128,6 +135,7 @@ export class TestHost {
     const accountExists = async (user: string): Promise<boolean> => this.accounts.has(user)
     this.sessions = new SessionManager(this.router, this.iqs, this.hooks, accountExists, {
       maxUserSessions: 10,
+      whenFull: 'replace',
       conflict: 'replace',
       iqNeedsPresence: false,
     })

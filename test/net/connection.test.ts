@@ -11,7 +11,12 @@ let folder: Folder
 let certificate: Certificate
 beforeAll(async () => {
   folder = temporaryFolder('conn')
-  certificate = await loadCertificate('localhost', [], folder.path, silentLogger())
+  certificate = await loadCertificate(
+    'localhost',
+    { certfiles: [], cafiles: [] },
+    folder.path,
+    silentLogger(),
+  )
 })
 afterAll(() => folder.remove())
 
@@ -67,6 +72,7 @@ async function securePair(
     secureContext: certificate.context,
     forName: () => undefined,
     alpn: ['xmpp-client'],
+    requestCert: false,
   })
   const client = tlsConnect({ socket: plain.client, servername: 'localhost', rejectUnauthorized: false })
   client.on('error', () => undefined)
@@ -215,6 +221,7 @@ describe('a handshake', () => {
       secureContext: certificate.context,
       forName: () => undefined,
       alpn: ['xmpp-client'],
+      requestCert: false,
     })
 
   it('that never comes is given up', async () => {

@@ -15,7 +15,7 @@ beforeAll(() => {
 afterAll(() => folder.remove())
 
 const load = (host: string, certfiles: readonly string[] = []) =>
-  loadCertificate(host, certfiles, folder.path, silentLogger())
+  loadCertificate(host, { certfiles, cafiles: [] }, folder.path, silentLogger())
 
 /** Both ends of a TLS connection, after the handshake. */
 async function handshake(
@@ -112,7 +112,12 @@ describe('a certificate that is renewed', () => {
     const file = folder.file('live.pem')
     const copy = (host: string) => writeFileSync(file, readFileSync(folder.file(`certificates/${host}.pem`)))
     copy('old.example')
-    const certificate = await HostCertificate.open('old.example', [file], folder.path, silentLogger())
+    const certificate = await HostCertificate.open(
+      'old.example',
+      { certfiles: [file], cafiles: [] },
+      folder.path,
+      silentLogger(),
+    )
     const { context } = certificate
     expect(await certificate.refresh()).toBe(false)
     writeFileSync(file, 'half a certif')

@@ -36,7 +36,7 @@ export class Resource implements Session {
     this.jid = jid(address)
     this.priority = priority
     if (priority !== undefined) this.presence = el('presence', { from: address }, el('status', {}, 'here'))
-    this.info = { connection: 'c2s_tls', ip: '127.0.0.1', port: 1, node: 'test', since }
+    this.info = { connection: 'c2s_tls', ip: '127.0.0.1', port: 1, node: 'test', backend: 'internal', since }
   }
 
   seenBy(who: Jid): boolean {
@@ -74,6 +74,7 @@ export function verona(
   const exists = typeof accounts === 'function' ? accounts : async (user: string) => accounts.includes(user)
   const sessions = new SessionManager(router, iqs, hooks, exists, {
     maxUserSessions: 10,
+    whenFull: 'replace',
     conflict: 'replace',
     iqNeedsPresence: false,
     ...options,

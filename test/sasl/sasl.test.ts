@@ -18,7 +18,7 @@ import {
 } from '../../server-core/stream/sasl/index.ts'
 import { scram as mechanism } from '../../server-core/stream/sasl/scram.ts'
 import { type Folder, temporaryFolder } from '../harness/folder.ts'
-import { scram } from '../harness/scram.ts'
+import { offerHash, scram } from '../harness/scram.ts'
 
 const host = 'a.example'
 const signal = new AbortController().signal
@@ -62,7 +62,17 @@ const down: AuthBackend = {
 }
 
 function context(more: Partial<SaslContext> = {}): SaslContext {
-  return { host, authenticator: authenticator(), secure: true, offered: [], serverSecret, signal, ...more }
+  return {
+    host,
+    authenticator: authenticator(),
+    secure: true,
+    offered: [],
+    protectsOffer: false,
+    certificateUsers: [],
+    serverSecret,
+    signal,
+    ...more,
+  }
 }
 
 function named(name: string): SaslMechanism {
@@ -81,7 +91,7 @@ describe('mechanisms', () => {
     auth: Authenticator,
     options: { secure?: boolean; clear?: boolean; binding?: ChannelBinding } = {},
   ) =>
-    mechanismsFor(auth, host, {
+    mechanismsFor(auth, {
       secure: options.secure ?? true,
       allowPlainInClear: options.clear ?? false,
       channelBinding: options.binding,
@@ -235,6 +245,55 @@ describe('SCRAM', () => {
     expect(await exchange.step(Buffer.from(final))).toMatchObject({
       kind: 'success',
       data: Buffer.from('v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4='),
+    })
+  })
+
+  describe('tells what was offered (XEP-0474)', () => {
+    const challengeOf = async (name: string, more: Partial<SaslContext>): Promise<string> => {
+      await ann()
+      const step = await named(name)
+        .start(context({ protectsOffer: true, ...more }))
+        .step(Buffer.from(`${name.endsWith('-PLUS') ? 'p=tls-exporter' : 'n'},,n=ann,r=abc`))
+      return step.kind === 'challenge' ? step.data.toString() : step.kind
+    }
+    const channelBinding: ChannelBinding = {
+      types: ['tls-server-end-point', 'tls-exporter'],
+      data: () => Buffer.from('data'),
+    }
+
+    test('as in the example of §5.3', async () => {
+      const offered = ['SCRAM-SHA-1-PLUS', 'SCRAM-SHA-1']
+      for (const name of offered) {
+        const challenge = await challengeOf(name, { offered, channelBinding })
+        expect(challenge).toMatch(/,i=4096,h=G6k\/rBLDqgOhRRaCuuatSDFkJ08=$/)
+      }
+    })
+
+    test('without the list of bindings where none was shown', async () => {
+      const offered = ['SCRAM-SHA-256', 'PLAIN']
+      const challenge = await challengeOf('SCRAM-SHA-256', { offered, channelBinding })
+      expect(challenge).toContain(`,h=${offerHash('SCRAM-SHA-256', ['PLAIN', 'SCRAM-SHA-256'], undefined)}`)
+    })
+
+    test('unless that is switched off', async () => {
+      const offered = ['SCRAM-SHA-1']
+      expect(await challengeOf('SCRAM-SHA-1', { offered, protectsOffer: false })).not.toContain(',h=')
+    })
+
+    test('in a way that nobody in between can change: the proof is over it', async () => {
+      await ann()
+      const client = scram('SCRAM-SHA-256', 'ann', 'pencil')
+      const exchange = named('SCRAM-SHA-256').start(
+        context({ protectsOffer: true, offered: ['SCRAM-SHA-256', 'SCRAM-SHA-1'] }),
+      )
+      const first = await exchange.step(Buffer.from(client.first))
+      const challenge = first.kind === 'challenge' ? first.data.toString() : ''
+      const changed = challenge.replace(
+        /h=.*/,
+        `h=${offerHash('SCRAM-SHA-256', ['SCRAM-SHA-256'], undefined)}`,
+      )
+      expect(changed).not.toBe(challenge)
+      expect(await exchange.step(Buffer.from(client.final(changed)))).toEqual(failed('not-authorized', 'ann'))
     })
   })
 

@@ -77,8 +77,8 @@ export const ldapFields = {
   ldap_tls_certfile: z.string().optional().describe('PEM file with our own certificate and its key'),
   ldap_tls_verify: z
     .union([z.enum(['hard', 'soft', 'false']), z.literal(false)])
-    .default('hard')
     .transform((value) => (value === false || value === 'false' ? 'none' : value))
+    .default('hard')
     .describe('soft: go on without a valid certificate, with a warning; false: do not look at it'),
   ldap_tls_servername: z
     .string()
@@ -113,6 +113,26 @@ export const ldapFields = {
 
 const schema = z.strictObject(ldapFields)
 export type LdapOptions = Readonly<z.output<typeof schema>>
+
+type Said<F> = { readonly [K in keyof F]: z.ZodType<z.output<F[K]> | undefined> }
+
+/** The same options where they may be said in several places: what is absent is undefined, defaults come with `ldapOptions`. */
+export const ldapFieldsSaid = Object.fromEntries(
+  Object.entries(ldapFields).map(([name, field]) => {
+    const inner = field instanceof z.ZodDefault ? (field.unwrap() as z.ZodType) : field
+    return [name, inner.optional().describe(field.description ?? '')]
+  }),
+) as unknown as Said<typeof ldapFields>
+
+export type LdapOptionsSaid = { readonly [K in keyof LdapOptions]?: LdapOptions[K] | undefined }
+
+/** Options with their defaults; ldap_servers and ldap_base must be there. */
+export function ldapOptions(said: LdapOptionsSaid): LdapOptions {
+  const names = Object.keys(ldapFields) as (keyof LdapOptions)[]
+  return Object.fromEntries(
+    names.map((name) => [name, said[name] ?? ldapFields[name].parse(undefined)]),
+  ) as unknown as LdapOptions
+}
 
 /** What one option alone does not show; sentences that begin with the option's name. */
 export function ldapComplaints(options: LdapOptions): string[] {

@@ -1,6 +1,8 @@
 /** The table of SASL mechanisms, best first, as they are offered. To add one: a file in this folder and a line here. */
 import type { Authenticator } from '../../auth/authenticator.ts'
-import type { ChannelBinding, SaslMechanism } from './mechanism.ts'
+import { anonymous } from './anonymous.ts'
+import { external } from './external.ts'
+import type { ChannelBinding, Means, SaslMechanism } from './mechanism.ts'
 import { plain } from './plain.ts'
 import { scram } from './scram.ts'
 
@@ -13,8 +15,10 @@ export type {
   SaslMechanism,
   SaslStep,
 } from './mechanism.ts'
+export { offersBinding } from './scram.ts'
 
 const mechanisms: readonly SaslMechanism[] = [
+  external,
   scram('SHA-512', { plus: true }),
   scram('SHA-256', { plus: true }),
   scram('SHA-1', { plus: true }),
@@ -22,6 +26,7 @@ const mechanisms: readonly SaslMechanism[] = [
   scram('SHA-256', { plus: false }),
   scram('SHA-1', { plus: false }),
   plain,
+  anonymous,
 ]
 
 export const saslMechanisms: ReadonlyMap<string, SaslMechanism> = new Map(
@@ -30,24 +35,25 @@ export const saslMechanisms: ReadonlyMap<string, SaslMechanism> = new Map(
 
 export interface OfferOptions {
   readonly secure: boolean
-  /** PLAIN without TLS, for clients on this machine. */
   readonly allowPlainInClear: boolean
   /** Absent, or without types: the connection cannot be bound to. */
   readonly channelBinding?: ChannelBinding | undefined
+  readonly certificateUsers?: readonly string[]
 }
 
 /** What the accounts of this host can be served with on such a connection, best first. */
 export async function mechanismsFor(
   authenticator: Authenticator,
-  _host: string,
-  { secure, allowPlainInClear, channelBinding }: OfferOptions,
+  { secure, allowPlainInClear, channelBinding, certificateUsers = [] }: OfferOptions,
 ): Promise<readonly string[]> {
-  const hashes: readonly string[] = await authenticator.scramHashes()
-  const canBind = secure && channelBinding !== undefined && channelBinding.types.length > 0
-  const isOffered = ({ name, needsTls }: SaslMechanism): boolean => {
-    const [, hash, plus] = /^SCRAM-(SHA-\d+)(-PLUS)?$/.exec(name) ?? []
-    if (hash !== undefined) return hashes.includes(hash) && (plus === undefined || canBind)
-    return secure || !needsTls || (name === 'PLAIN' && allowPlainInClear)
+  const means: Means = {
+    secure,
+    allowPlainInClear,
+    canBind: secure && channelBinding !== undefined && channelBinding.types.length > 0,
+    passwords: authenticator.hasPasswords,
+    scramHashes: await authenticator.scramHashes(),
+    anonymous: authenticator.takesAnonymous,
+    certificateUsers,
   }
-  return mechanisms.filter(isOffered).map(({ name }) => name)
+  return mechanisms.filter((mechanism) => mechanism.isOffered(means)).map(({ name }) => name)
 }

@@ -1,4 +1,5 @@
 /** What a SASL mechanism is (RFC 6120 §6, RFC 4422): one file each in this folder, one line in index.ts. */
+import type { ScramHash } from '../../accounts/formats/scram.ts'
 import type { Authenticator } from '../../auth/authenticator.ts'
 import { BackendUnavailable } from '../../auth/backend.ts'
 import { parseJid, prepareUser } from '../../xmpp/jid.ts'
@@ -7,7 +8,26 @@ export interface SaslMechanism {
   readonly name: string
   /** Whether it is offered and accepted on connections with TLS only. */
   readonly needsTls: boolean
+  /** Whether the accounts of the host can be served with it on this connection. */
+  isOffered(means: Means): boolean
   start(context: SaslContext): SaslExchange
+}
+
+/** What a login on one connection could be made with. */
+export interface Means {
+  readonly secure: boolean
+  /** PLAIN without TLS, for clients on this machine. */
+  readonly allowPlainInClear: boolean
+  /** The connection can be bound to. */
+  readonly canBind: boolean
+  /** There are accounts with passwords. */
+  readonly passwords: boolean
+  /** The hashes for which every account has SCRAM keys. */
+  readonly scramHashes: readonly ScramHash[]
+  /** Who has no account may come in. */
+  readonly anonymous: boolean
+  /** The users of this host that the client's certificate names. */
+  readonly certificateUsers: readonly string[]
 }
 
 export interface SaslContext {
@@ -18,6 +38,10 @@ export interface SaslContext {
   readonly channelBinding?: ChannelBinding | undefined
   /** The mechanisms that were offered on this stream. */
   readonly offered: readonly string[]
+  /** Whether a client is told what was offered, so that it sees when somebody between us has changed it (XEP-0474). */
+  readonly protectsOffer: boolean
+  /** The users of this host that the client's certificate names; the certificate is valid. */
+  readonly certificateUsers: readonly string[]
   /** Lasts, and never leaves the server: what unknown users see is made with it. */
   readonly serverSecret: Buffer
   readonly signal: AbortSignal

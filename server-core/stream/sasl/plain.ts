@@ -14,6 +14,7 @@ import {
 export const plain: SaslMechanism = {
   name: 'PLAIN',
   needsTls: true,
+  isOffered: ({ passwords, secure, allowPlainInClear }) => passwords && (secure || allowPlainInClear),
   start: (context) => ({ step: (data) => check(context, data) }),
 }
 

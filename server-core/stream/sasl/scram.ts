@@ -30,6 +30,7 @@ export function scram(hash: ScramHash, options: { plus: boolean; nonce?: () => s
   return {
     name,
     needsTls: options.plus,
+    isOffered: ({ scramHashes, canBind }) => scramHashes.includes(hash) && (canBind || !options.plus),
     start: (context) => new ScramExchange(context, hash, options.plus, nonce),
   }
 }
@@ -81,7 +82,7 @@ class ScramExchange implements SaslExchange {
       const keys = await authenticator.scramKeys(first.user, this.#hash, signal)
       const shown = keys ?? this.#nobodys(first.user)
       const nonce = first.nonce + this.#nonce()
-      const serverFirst = `r=${nonce},s=${shown.salt.toString('base64')},i=${shown.iterations}`
+      const serverFirst = `r=${nonce},s=${shown.salt.toString('base64')},i=${shown.iterations}${this.#offer()}`
       this.#waiting = { first, serverFirst, nonce, keys: shown, isKnown: keys !== undefined }
       return { kind: 'challenge', data: Buffer.from(serverFirst) }
     })
@@ -142,9 +143,22 @@ class ScramExchange implements SaslExchange {
       return type && this.#context.channelBinding?.data(type) ? type : 'refused'
     }
     // "y": the client could, and believes that we cannot; somebody between us has changed the list of mechanisms.
-    const wasOffered = this.#context.offered.some((name) => name.endsWith('-PLUS'))
-    if (flag === 'n' || (flag === 'y' && !wasOffered)) return undefined
+    if (flag === 'n' || (flag === 'y' && !offersBinding(this.#context.offered))) return undefined
     return 'refused'
+  }
+
+  /**
+   * The attribute with the hash of what was offered (XEP-0474 §5.1), so that a client sees when somebody between us has changed the list; who
+   * changes the hash as well spoils the proof. Code units sort as bytes do here: all of it is ASCII.
+   */
+  #offer(): string {
+    const { offered, channelBinding, protectsOffer } = this.#context
+    if (!protectsOffer) return ''
+    const mechanisms = [...offered].sort().join('\x1e')
+    const types = offersBinding(offered)
+      ? `\x1f${[...(channelBinding?.types ?? [])].sort().join('\x1e')}`
+      : ''
+    return `,h=${scramDigest(this.#hash, Buffer.from(mechanisms + types)).toString('base64')}`
   }
 
   /** What the client must send as `c=`: the header again, and the data of the connection. */
@@ -167,6 +181,11 @@ class ScramExchange implements SaslExchange {
       serverKey: made('server key').subarray(0, scramKeyLength(this.#hash)),
     }
   }
+}
+
+/** Whether there is a -PLUS mechanism: only then is the list of channel-binding types shown (XEP-0440 §3). */
+export function offersBinding(mechanisms: readonly string[]): boolean {
+  return mechanisms.some((name) => name.endsWith('-PLUS'))
 }
 
 /** Undoes `=2C` and `=3D`; a `=` for anything else is an error (RFC 5802 §5.1). */
