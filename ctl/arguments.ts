@@ -19,6 +19,9 @@ export class WrongCount extends Error {
   }
 }
 
+/** What was given for the arguments: words in their order, or values by the arguments' names. */
+export type Given = readonly Word[] | Readonly<Record<string, JsonValue>>
+
 export interface ArgumentSource {
   /** The folder that paths are meant from. */
   readonly cwd: string
@@ -44,10 +47,12 @@ const portion = 131_072
 export async function buildArguments(
   command: CommandDescription,
   hosts: readonly string[],
-  words: readonly Word[],
+  given: Given,
   source: ArgumentSource,
 ): Promise<Arguments> {
-  const names = chooseForm(command, hosts, words, () => source.ask !== undefined)
+  const byName = isWords(given) ? undefined : fromNames(command, given)
+  const words = isWords(given) ? given : (byName?.words ?? [])
+  const names = byName?.names ?? chooseForm(command, hosts, words, () => source.ask !== undefined)
   const params: Record<string, JsonValue> = {}
   let file: AsyncIterator<string> | undefined
   let newFile: string | undefined
@@ -80,6 +85,7 @@ export async function buildArguments(
   }
   const gaps = missing(command, names, words.length)
   for (const argument of gaps) {
+    if (byName) throw new UsageError(`argument '${argument.name}' is missing`)
     if (!source.ask) throw new WrongCount(gaps.length)
     const answer = await source.ask(argument, params)
     const isPath = argument.names === 'new-file' || argument.names === 'server-file'
@@ -87,6 +93,50 @@ export async function buildArguments(
     if (argument.names === 'new-file') newFile = resolve(source.cwd, answer)
   }
   return { params, file, newFile }
+}
+
+export function isWords(given: Given): given is readonly Word[] {
+  return Array.isArray(given)
+}
+
+/** Whether all that the command needs stands there: no file, no standard input, nothing that is written here. */
+export function isPlainText(command: CommandDescription, given: Given): boolean {
+  if (command.args.some(({ names }) => names?.endsWith('file'))) return false
+  return !isWords(given) || given.every((word) => meaningOf(word).kind === 'text')
+}
+
+/** Whether words are missing, so that somebody has to be asked. */
+export function hasGaps(command: CommandDescription, given: Given): boolean {
+  if (!isWords(given)) return false
+  const fits = command.forms.find(({ names }) => names.length === given.length)
+  return !fits || missing(command, fits.names, given.length).length > 0
+}
+
+/** The form that has exactly these arguments, and what is given for them. Throws UsageError. */
+function fromNames(
+  command: CommandDescription,
+  values: Readonly<Record<string, JsonValue>>,
+): { readonly names: readonly string[]; readonly words: readonly Word[] } {
+  const given = Object.keys(values).filter((name) => values[name] !== null)
+  const unknown = given.find((name) => !command.args.some((argument) => argument.name === name))
+  if (unknown !== undefined) {
+    const known = command.args.map(({ name }) => name).join(', ') || 'none'
+    throw new UsageError(`${command.name} has no argument '${unknown}'; there are: ${known}`)
+  }
+  const { forms } = command
+  const fits = forms.filter(({ names }) => given.every((name) => names.includes(name)))
+  const [form] = fits.sort((a, b) => a.names.length - b.names.length)
+  if (!form) throw new UsageError(`${given.join(', ')} do not go together in ${command.name}`)
+  const gap = form.names.find((name) => !given.includes(name))
+  if (gap !== undefined) throw new UsageError(`argument '${gap}' is missing`)
+  const words = form.names.map((name) => ({ text: textFrom(name, values[name] ?? null), literal: true }))
+  return { names: form.names, words }
+}
+
+function textFrom(name: string, value: JsonValue): string {
+  if (typeof value === 'string') return value
+  if (typeof value === 'number') return String(value)
+  throw new UsageError(`argument '${name}' must be a text or a number`)
 }
 
 /** What of the command's arguments no word was given for: the rest of the form, and secrets that the form leaves out. */

@@ -215,6 +215,16 @@ export class Client {
     })
   }
 
+  /** Calls that come from now on run one at a time, in their order; with `stop` none behind one that failed. */
+  async inOrder(stop: boolean): Promise<void> {
+    await this.call(methods.inOrder, { stop })
+  }
+
+  /** Ends whatever has not been answered. */
+  cancelAll(): void {
+    for (const id of [...this.#pending.keys()]) this.cancel(id).catch(() => undefined)
+  }
+
   async cancel(id: number): Promise<void> {
     await this.call(methods.cancel, { id })
   }
@@ -229,7 +239,12 @@ export class Client {
     this.call(method, params).catch(() => undefined)
   }
 
+  /** What is sent in one turn leaves together. */
   #send(message: object): void {
+    if (this.#socket.writableCorked === 0) {
+      this.#socket.cork()
+      setImmediate(() => this.#socket.uncork())
+    }
     this.#socket.write(`${JSON.stringify(message)}\n`)
   }
 

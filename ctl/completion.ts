@@ -3,8 +3,8 @@ import { type Completion, type Description, methods } from '../server-core/admin
 import { withLocal } from './help.ts'
 import { localCommands } from './local.ts'
 import { globalOptions } from './options.ts'
-import { commandName, exit, type Program } from './run.ts'
-import { outputs, UsageError, type Word } from './words.ts'
+import { exit, type Program } from './run.ts'
+import { commandName, outputs, UsageError, type Word } from './words.ts'
 
 const scripts: Readonly<Record<string, string>> = {
   bash: `_gatehousectl() {

@@ -195,9 +195,13 @@ export function tagList(commands: readonly CommandDescription[], { style, width 
 
 /** `Error: the command "x" requires 1 more argument.` around the command's page, as the original has it. */
 export function wrongCount(command: CommandDescription, more: number, options: HelpOptions): string {
-  const difference = more > 0 ? `${more} more argument` : `${-more} less argument`
-  const message = `Error: the command "${command.name}" requires ${difference}.`
+  const message = wrongCountMessage(command, more)
   return ['', message, page(command, options), message].join('\n')
+}
+
+export function wrongCountMessage(command: CommandDescription, more: number): string {
+  const difference = more > 0 ? `${more} more argument` : `${-more} less argument`
+  return `Error: the command "${command.name}" requires ${difference}.`
 }
 
 export function unknownCommand(name: string, nearest: readonly string[]): string {

@@ -29,8 +29,8 @@ const rest = argument('words', 'a command with its arguments')
 export const localCommands: readonly CommandDescription[] = [
   local(
     'batch',
-    'Run the commands of a file, one a line, in order; --jobs N runs lines that do not depend on each other, --keep-going goes on behind a failure',
-    [argument('file', 'file of command lines, or - for standard input')],
+    'Run the commands of a file, one a line, in order; --jobs N runs lines that do not depend on each other, --keep-going goes on behind a failure, --from LINE begins there',
+    [argument('file', 'file of command lines or lines of JSON, or - for standard input')],
     'batch commands.txt',
   ),
   local(

@@ -35,6 +35,7 @@ export function globalOptions(): Command {
     .addOption(new Option('--tags', 'help: commands by tag').hideHelp())
     .addOption(new Option('--jobs <n>', 'batch: commands at a time').argParser(positive).hideHelp())
     .addOption(new Option('--keep-going', 'batch: go on behind a failure').hideHelp())
+    .addOption(new Option('--from <line>', 'batch: line to begin with').argParser(positive).hideHelp())
     .addOption(new Option('--interval <seconds>', 'watch').argParser(seconds).hideHelp())
 }
 

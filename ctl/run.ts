@@ -7,14 +7,16 @@ import {
   type JsonValue,
   methods,
 } from '../server-core/admin/control-protocol.ts'
-import { type ArgumentSource, buildArguments, WrongCount } from './arguments.ts'
+import { type ArgumentSource, buildArguments, type Given, hasGaps, isWords, WrongCount } from './arguments.ts'
 import { type Client, findSockets, NoServer, openClient, Refused } from './client.ts'
 import { isLocal } from './local.ts'
 import type { NewFile } from './new-file.ts'
 import { Printer } from './print.ts'
+import { Progress } from './progress.ts'
 import { CannotWrite, type Output, type OutputStream, outputTo, ReaderGone, styleFor } from './terminal.ts'
 import {
   type CommandLine,
+  commandName,
   type GlobalOptions,
   type OutputFormat,
   parseCommandLine,
@@ -38,6 +40,16 @@ export interface Context {
   onInterrupt(call: () => void): () => void
 }
 
+/** Where one of many command lines prints, and who interrupts it. */
+export interface Surroundings {
+  readonly out?: Output
+  readonly err?: Output
+  readonly onInterrupt?: Context['onInterrupt']
+  /** The call has been sent. */
+  readonly onSent?: () => void
+  readonly isOneOfMany?: boolean
+}
+
 export async function runCtl(context: Context): Promise<number> {
   const program = new Program(context)
   try {
@@ -59,33 +71,34 @@ export class Program {
   #client: Client | undefined
   /** All commands, for those who run many; otherwise each is asked for by itself. */
   #description: Description | undefined
-  #shown = false
+  /** One command line of many: what it says is kept short. */
+  readonly #isOneOfMany: boolean
+  readonly #onInterrupt: Context['onInterrupt']
+  readonly #onSent: (() => void) | undefined
+  readonly progress: Progress
 
-  constructor(context: Context) {
+  constructor(context: Context, surroundings: Surroundings = {}) {
     this.context = context
-    this.out = outputTo(context.stdout)
-    this.err = outputTo(context.stderr)
+    this.out = surroundings.out ?? outputTo(context.stdout)
+    this.err = surroundings.err ?? outputTo(context.stderr)
+    this.#onInterrupt = surroundings.onInterrupt ?? ((call) => context.onInterrupt(call))
+    this.#onSent = surroundings.onSent
+    this.#isOneOfMany = surroundings.isOneOfMany ?? false
+    this.progress = new Progress(this.err)
   }
 
-  /** One more command line on the same connection, with options and outputs of its own. */
-  child(options: GlobalOptions, outputs: Pick<Context, 'stdout' | 'stderr'> = this.context): Program {
-    const { context } = this
-    const child = new Program({
-      argv: context.argv,
-      cwd: context.cwd,
-      environment: context.environment,
-      login: context.login,
-      get stdin() {
-        return context.stdin
-      },
-      stdout: outputs.stdout,
-      stderr: outputs.stderr,
-      onInterrupt: context.onInterrupt,
-    })
+  /** One more command line on the same connection, with options of its own. */
+  child(options: GlobalOptions, surroundings: Surroundings = {}): Program {
+    const child = new Program(this.context, surroundings)
     child.options = { ...this.options, ...options }
     child.#client = this.#client
     child.#description = this.#description
     return child
+  }
+
+  /** A command that was learnt. */
+  known(name: string): CommandDescription | undefined {
+    return this.#description?.commands.find((command) => command.name === name)
   }
 
   /** Learns all commands at once. */
@@ -131,8 +144,11 @@ export class Program {
   }
 
   /** Runs a command, the program's own or the server's. */
-  async dispatch(name: string, words: readonly Word[]): Promise<number> {
-    return isLocal(name) ? this.#local(name, words) : this.#remote(name, words)
+  async dispatch(name: string, given: Given): Promise<number> {
+    if (!isLocal(name)) return this.#remote(name, given)
+    if (!isWords(given))
+      throw new UsageError(`the arguments of ${name} have no names: they are given in their order`)
+    return this.#local(name, given)
   }
 
   async client(): Promise<Client> {
@@ -144,7 +160,7 @@ export class Program {
     return this.#client
   }
 
-  async #remote(name: string, words: readonly Word[]): Promise<number> {
+  async #remote(name: string, given: Given): Promise<number> {
     const client = await this.client()
     const description = this.#description ?? (await client.describe(name))
     const command = description.commands.find((candidate) => candidate.name === name)
@@ -156,19 +172,27 @@ export class Program {
       await this.err.write(`${unknownCommand(name, nearest)}\n`)
       return exit.usage
     }
-    if (this.options.dryRun && !command.preview) {
+    const isOnlyNamed = this.options.dryRun === true && !command.preview
+    if (isOnlyNamed && !this.#isOneOfMany) {
       throw new UsageError(`${name} has no --dry-run; the commands that destroy something do`)
     }
     let built: Awaited<ReturnType<typeof buildArguments>>
     try {
-      built = await buildArguments(command, description.hosts, words, this.#source(client, description))
+      built = await buildArguments(command, description.hosts, given, this.#source(client, description))
     } catch (error) {
       if (!(error instanceof WrongCount)) throw error
-      const { wrongCount } = await import('./help.ts')
-      await this.err.write(`${wrongCount(command, error.more, await this.helpOptions(this.err))}\n`)
+      const { wrongCount, wrongCountMessage } = await import('./help.ts')
+      const message = this.#isOneOfMany
+        ? wrongCountMessage(command, error.more)
+        : wrongCount(command, error.more, await this.helpOptions(this.err))
+      await this.err.write(`${message}\n`)
       return exit.usage
     }
-    if (!(await this.#mayDestroy(command, words, built.params))) return exit.no
+    if (isOnlyNamed) {
+      await this.out.write(`${name} would be run\n`)
+      return exit.done
+    }
+    if (!(await this.#mayDestroy(command, built.params))) return exit.no
     return this.#call(client, command, built)
   }
 
@@ -195,23 +219,24 @@ export class Program {
       {
         rows: (rows) => printer.rows(rows),
         bytes: async (bytes) => target?.write(bytes),
-        progress: (...news) => this.progress(...news),
+        progress: (done, total, text) => this.#progress(done, total, text),
         file,
       },
       (id) => {
         callId = id
+        this.#onSent?.()
       },
     )
     try {
       const reply = await Promise.race([call, stop.promise])
-      this.#clearProgress()
+      this.progress.clear()
       if ('bytes' in reply) await target?.finish()
       const code = await printer.finish(reply)
       if (printer.isEmptyTable && this.err.isTerminal) await this.err.write(`${style.dim('(nothing)')}\n`)
       return code
     } finally {
       stop.dispose()
-      this.#clearProgress()
+      this.progress.clear()
       await target?.discard()
     }
   }
@@ -229,7 +254,7 @@ export class Program {
         client.cancel(id()).catch(() => undefined)
         reject(error)
       }
-      const off = this.context.onInterrupt(() => end(new Stopped()))
+      const off = this.#onInterrupt(() => end(new Stopped()))
       const { timeout } = this.options
       const timer =
         timeout === undefined
@@ -248,16 +273,10 @@ export class Program {
     return { promise, dispose: () => dispose() }
   }
 
-  progress(done: number, total: number | undefined, text: string | undefined): void {
-    if (!this.err.isTerminal) return
-    const amount = total === undefined ? String(done) : `${done} of ${total}`
-    this.#shown = true
-    this.context.stderr.write(`\r\x1b[K${amount}${text === undefined ? '' : ` ${text}`}`)
-  }
-
-  #clearProgress(): void {
-    if (this.#shown) this.context.stderr.write('\r\x1b[K')
-    this.#shown = false
+  #progress(done: number, total: number | undefined, text = ''): void {
+    if (this.#isOneOfMany) return
+    const amount = total === undefined ? `${done}` : `${done} of ${total}`
+    this.progress.show(done, total, text === '' ? amount : `${amount}  ${text}`)
   }
 
   /** Where arguments come from that are no words; looked at only when one is needed. */
@@ -282,11 +301,18 @@ export class Program {
     }
   }
 
+  /** Whether a person is asked before the command runs: for what is missing, or whether it is meant. */
+  asksAbout(command: CommandDescription, given: Given): boolean {
+    if (!this.canAsk) return false
+    return (
+      hasGaps(command, given) || (command.destroys !== undefined && !this.options.yes && !this.options.dryRun)
+    )
+  }
+
   /** What destroys asks on a terminal; elsewhere what destroys in bulk needs --yes. */
   async #mayDestroy(
     command: CommandDescription,
-    words: readonly Word[],
-    params: Readonly<Record<string, unknown>>,
+    params: Readonly<Record<string, JsonValue>>,
   ): Promise<boolean> {
     const { destroys, destroysIf } = command
     if (destroys === undefined || this.options.yes || this.options.dryRun) return true
@@ -296,7 +322,8 @@ export class Program {
       throw new UsageError(`${command.name} destroys in bulk; say --yes when that is meant`)
     }
     const { openPrompts } = await import('./prompt.ts')
-    const what = [command.name, ...words.map(({ text }) => text)].join(' ')
+    const shown = command.args.filter(({ name, secret }) => !secret && params[name] !== undefined)
+    const what = [command.name, ...shown.map(({ name }) => String(params[name]))].join(' ')
     const prompts = await openPrompts(this.context.stdin, this.context.stderr)
     const sure = await prompts.confirm(`${what}: this cannot be taken back. Go on?`)
     if (!sure) await this.err.write('Nothing was done.\n')
@@ -326,7 +353,7 @@ export class Program {
 
   async helpOptions(output: Output) {
     const style = styleFor(output, this.context.environment)
-    const width = output.isTerminal && output.stream.columns ? output.stream.columns - 2 : 78
+    const width = output.isTerminal && output.columns ? output.columns - 2 : 78
     return { style, width }
   }
 
@@ -384,8 +411,3 @@ export class Program {
 
 /** Ctrl-C. */
 export class Stopped extends Error {}
-
-/** `check-account` is `check_account`; arguments are never changed. */
-export function commandName(word: Word): string {
-  return word.text.replaceAll('-', '_')
-}

@@ -2,9 +2,9 @@
 import { createInterface } from 'node:readline'
 import { NoServer } from './client.ts'
 import { candidates } from './completion.ts'
-import { commandName, exit, type Program } from './run.ts'
+import { exit, type Program } from './run.ts'
 import { shellWords } from './shell-words.ts'
-import { parseCommandLine, UsageError } from './words.ts'
+import { commandName, parseCommandLine, UsageError } from './words.ts'
 
 const leaving = ['exit', 'quit']
 

@@ -21,7 +21,18 @@ export class CannotWrite extends Error {
   }
 }
 
-export class Output {
+/** Where text goes. */
+export interface Output {
+  readonly isTerminal: boolean
+  /** Of a terminal. */
+  readonly columns: number | undefined
+  /** Resolves when more can be taken; throws ReaderGone or CannotWrite. */
+  write(text: string | Buffer): Promise<void>
+  /** Resolves when all was written that was given; throws CannotWrite. */
+  settled(): Promise<void>
+}
+
+export class StreamOutput implements Output {
   readonly stream: OutputStream
   #gone = false
   #failure: NodeJS.ErrnoException | undefined
@@ -34,7 +45,7 @@ export class Output {
     })
   }
 
-  /** Resolves when all was written that was given; throws CannotWrite. A stream tells it a little later. */
+  /** A stream tells a little later that it failed. */
   async settled(): Promise<void> {
     if (!this.#gone) await new Promise<void>((resolve) => setImmediate(resolve))
     if (this.#failure) throw new CannotWrite(this.#failure)
@@ -44,7 +55,10 @@ export class Output {
     return this.stream.isTTY === true
   }
 
-  /** Resolves when the stream can take more; throws ReaderGone or CannotWrite. */
+  get columns(): number | undefined {
+    return this.stream.columns
+  }
+
   async write(text: string | Buffer): Promise<void> {
     if (this.#failure) throw new CannotWrite(this.#failure)
     if (this.#gone) throw new ReaderGone()
@@ -65,11 +79,11 @@ export class Output {
   }
 }
 
-const outputs = new WeakMap<OutputStream, Output>()
+const outputs = new WeakMap<OutputStream, StreamOutput>()
 
-/** The one output to that stream: many commands of a batch print to the same. */
-export function outputTo(stream: OutputStream): Output {
-  const known = outputs.get(stream) ?? new Output(stream)
+/** The one output to that stream: whoever prints to it shares its end. */
+export function outputTo(stream: OutputStream): StreamOutput {
+  const known = outputs.get(stream) ?? new StreamOutput(stream)
   outputs.set(stream, known)
   return known
 }

@@ -1,7 +1,7 @@
 /** `watch COMMAND …`: the same again and again, on a terminal always at its top. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { commandName, exit, type Program, Stopped } from './run.ts'
-import { UsageError, type Word } from './words.ts'
+import { exit, type Program, Stopped } from './run.ts'
+import { commandName, UsageError, type Word } from './words.ts'
 
 const defaultInterval = 2
 

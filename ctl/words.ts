@@ -23,6 +23,8 @@ export interface GlobalOptions {
   /** batch */
   readonly jobs?: number
   readonly keepGoing?: true
+  /** The line to begin with; the first is 1. */
+  readonly from?: number
   /** watch: seconds between two looks. */
   readonly interval?: number
 }
@@ -43,16 +45,36 @@ export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
+/** What commander makes of the words before `--`. */
+export type OptionParser = (words: readonly string[]) => {
+  readonly options: GlobalOptions
+  readonly args: readonly string[]
+}
+
 export async function parseCommandLine(argv: readonly string[]): Promise<CommandLine> {
+  // Most command lines have no option, and loading the parser would take a tenth of their time.
+  if (!argv.some((word) => word.startsWith('--'))) return { options: {}, words: argv.map(plain) }
+  return splitWords(argv, (await import('./options.ts')).parseOptions)
+}
+
+export function splitWords(argv: readonly string[], parseOptions: OptionParser): CommandLine {
   const end = argv.indexOf('--')
   const head = end < 0 ? argv : argv.slice(0, end)
   const literal = (end < 0 ? [] : argv.slice(end + 1)).map((text) => ({ text, literal: true }))
-  const plain = (words: readonly string[]) => words.map((text) => ({ text, literal: false }))
-  // Most command lines have no option, and loading the parser would take a tenth of their time.
-  if (!head.some((word) => word.startsWith('--'))) return { options: {}, words: [...plain(head), ...literal] }
-  const { parseOptions } = await import('./options.ts')
+  if (!head.some((word) => word.startsWith('--'))) {
+    return { options: {}, words: [...head.map(plain), ...literal] }
+  }
   const { options, args } = parseOptions(head)
-  return { options, words: [...plain(args), ...literal] }
+  return { options, words: [...args.map(plain), ...literal] }
+}
+
+/** `check-account` is `check_account`; arguments are never changed. */
+export function commandName(word: Word): string {
+  return word.text.replaceAll('-', '_')
+}
+
+function plain(text: string): Word {
+  return { text, literal: false }
 }
 
 /** What a word stands for, when it is an ordinary argument. */

@@ -20,7 +20,7 @@ import {
   notifications,
   type Row,
 } from './control-protocol.ts'
-import { CallError, type Dispatcher, dispatch, refusal } from './dispatch.ts'
+import { argumentsOf, CallError, type Dispatcher, dispatch, refusal } from './dispatch.ts'
 import { FileFromClient } from './file-from-client.ts'
 import { LineReader } from './line-reader.ts'
 
@@ -35,12 +35,37 @@ const rowsInterval = 100
 /** A portion of rows or of a file is closed at this size, so that no line comes near the limit. */
 const portionBytes = 262_144
 
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
 type Id = string | number
 type Params = Readonly<Record<string, unknown>>
 
-interface Call {
-  readonly abort: AbortController
-  readonly files: FileFromClient[]
+/** One that runs or waits. Most commands never look whether they are cancelled. */
+class Call {
+  readonly files: FileFromClient[] = []
+  #abort: AbortController | undefined
+  isCancelled = false
+
+  get signal(): AbortSignal {
+    if (!this.#abort) {
+      this.#abort = new AbortController()
+      if (this.isCancelled) this.#abort.abort()
+    }
+    return this.#abort.signal
+  }
+
+  cancel(): void {
+    this.isCancelled = true
+    this.#abort?.abort()
+  }
+}
+
+/** Calls that wait for the one before them, and whether one that fails keeps those behind it from running. */
+interface Order {
+  readonly stop: boolean
+  readonly waiting: { readonly id: Id; readonly call: Call; readonly begin: () => void }[]
+  running: boolean
+  failed: Id | undefined
 }
 
 export interface ConnectionOptions {
@@ -60,6 +85,8 @@ export class ControlConnection {
   #ended = false
   #stopping = false
   #sendTimer: NodeJS.Timeout | undefined
+  /** undefined: calls run beside each other. */
+  #order: Order | undefined
 
   constructor(socket: Socket, options: ConnectionOptions) {
     this.#socket = socket
@@ -78,7 +105,9 @@ export class ControlConnection {
     socket.on('error', () => undefined) // 'close' follows
     socket.on('close', () => {
       clearTimeout(this.#sendTimer)
-      for (const call of this.#calls.values()) call.abort.abort()
+      // What has not begun never will.
+      this.#order?.waiting.splice(0)
+      for (const call of this.#calls.values()) call.cancel()
     })
   }
 
@@ -87,7 +116,7 @@ export class ControlConnection {
     this.#stopping = true
     if (this.#calls.size > 0) {
       const timer = setTimeout(() => {
-        for (const call of this.#calls.values()) call.abort.abort()
+        for (const call of this.#calls.values()) call.cancel()
         this.#socket.destroy()
         for (const done of this.#idle.splice(0)) done()
       }, ms)
@@ -121,7 +150,7 @@ export class ControlConnection {
   #line(line: Buffer): void {
     let message: unknown
     try {
-      message = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(line))
+      message = JSON.parse(utf8.decode(line))
     } catch {
       this.#refuse(null, errorCodes.parse, 'not a line of JSON in UTF-8')
       return
@@ -173,14 +202,18 @@ export class ControlConnection {
       case methods.describe:
         this.#result(id, this.#describe(params['command']))
         return
+      case methods.inOrder:
+        this.#inOrder(id, params['stop'] === true)
+        return
       case methods.cancel:
         this.#result(id, { cancelled: this.#cancel(params['id']) })
         return
       case methods.complete:
-        this.#run(id, async (signal) => {
+        this.#run(id, async (call) => {
           const { server, dispatcher, listener } = this.#options
           const commands = dispatcher.registry.list().filter((spec) => refusal(spec, listener) === undefined)
-          this.#result(id, { values: await complete(server, commands, params, signal) })
+          this.#result(id, { values: await complete(server, commands, params, call.signal) })
+          return true
         })
         return
       case methods.preview: {
@@ -215,31 +248,45 @@ export class ControlConnection {
 
   #cancel(id: unknown): boolean {
     const call = this.#calls.get(id as Id)
-    call?.abort.abort()
+    call?.cancel()
     return call !== undefined
   }
 
+  #inOrder(id: Id, stop: boolean): void {
+    if (this.#calls.size > 0) {
+      this.#refuse(id, errorCodes.invalidRequest, 'calls are running; the order is set before them')
+      return
+    }
+    this.#order = { stop, waiting: [], running: false, failed: undefined }
+    this.#result(id, {})
+  }
+
   #command(id: Id, name: string, params: Params, isPreview: boolean): void {
-    this.#run(id, async (signal, files) => {
+    this.#run(id, async (call) => {
       const { dispatcher, listener } = this.#options
       const caller = {
         listener: listener.path ?? '',
         login: this.#login,
-        signal,
+        get signal() {
+          return call.signal
+        },
         log: dispatcher.log,
         progress: this.#progress(id),
       }
-      const taken = this.#withFiles(id, name, params, signal, files)
+      const taken = this.#withFiles(id, name, params, call)
+      let saysYes = true
       await dispatch(dispatcher, listener, { name, params: taken, isPreview }, caller, async (result) => {
         const reply = await this.#reply(id, result)
-        if (!signal.aborted) this.#result(id, reply)
+        saysYes = !('ok' in reply) || reply.ok
+        if (!call.isCancelled) this.#result(id, reply)
         else throw new CommandError('cancelled')
       })
+      return saysYes
     })
   }
 
-  /** Runs a call: bounded in number, answered once, whatever happens. */
-  #run(id: Id, work: (signal: AbortSignal, files: FileFromClient[]) => Promise<void>): void {
+  /** Runs a call: bounded in number, answered once, whatever happens. `work` resolves to false when it said no. */
+  #run(id: Id, work: (call: Call) => Promise<boolean>): void {
     if (this.#stopping) {
       this.#error(id, new CallError(errorCodes.failed, 'the server is stopping'))
       return
@@ -255,36 +302,74 @@ export class ControlConnection {
       )
       return
     }
-    const call: Call = { abort: new AbortController(), files: [] }
+    const call = new Call()
     this.#calls.set(id, call)
-    work(call.abort.signal, call.files)
-      .catch((error: unknown) => {
-        if (error instanceof CallError) this.#error(id, error)
-        else {
-          this.#options.dispatcher.log.error({ err: error }, 'a call on the control socket failed')
-          this.#error(id, new CallError(errorCodes.internal, 'failed inside the server; its log says why'))
-        }
-      })
-      .finally(() => {
-        this.#calls.delete(id)
-        if (this.#calls.size === 0) for (const done of this.#idle.splice(0)) done()
-        this.#closeWhenDone()
-      })
+    const begin = () => {
+      work(call)
+        .catch((error: unknown) => {
+          if (error instanceof CallError) this.#error(id, error)
+          else {
+            this.#options.dispatcher.log.error({ err: error }, 'a call on the control socket failed')
+            this.#error(id, new CallError(errorCodes.internal, 'failed inside the server; its log says why'))
+          }
+          return false
+        })
+        .then((saysYes) => this.#done(id, saysYes))
+    }
+    const order = this.#order
+    if (order === undefined) begin()
+    else {
+      order.waiting.push({ id, call, begin })
+      this.#next(order)
+    }
+  }
+
+  #done(id: Id, saysYes: boolean): void {
+    this.#calls.delete(id)
+    const order = this.#order
+    if (order) {
+      order.running = false
+      if (order.stop && !saysYes) order.failed ??= id
+      // A client that has closed its half may wait for answers or may have gone: writing to it tells.
+      if (!this.#ended) this.#next(order)
+      else if (!this.#socket.destroyed) this.#socket.write('', (error) => !error && this.#next(order))
+    }
+    if (this.#calls.size === 0) for (const done of this.#idle.splice(0)) done()
+    this.#closeWhenDone()
+  }
+
+  /** Begins the call that waits longest, unless one before it runs or has failed. */
+  #next(order: Order): void {
+    if (order.running) return
+    const next = order.waiting.shift()
+    if (!next) return
+    if (next.call.isCancelled) {
+      this.#error(next.id, new CallError(errorCodes.failed, 'cancelled'))
+      this.#done(next.id, false)
+    } else if (order.failed !== undefined) {
+      const message = `not run, because call ${JSON.stringify(order.failed)} before it failed`
+      this.#error(next.id, new CallError(errorCodes.notRun, message))
+      this.#done(next.id, false)
+    } else {
+      order.running = true
+      next.begin()
+    }
   }
 
   /** Files come as their whole text or in portions; commands see portions in both cases. */
-  #withFiles(id: Id, name: string, params: Params, signal: AbortSignal, files: FileFromClient[]): Params {
+  #withFiles(id: Id, name: string, params: Params, call: Call): Params {
     const spec = this.#options.dispatcher.registry.get(name)
-    const fileNames = (spec ? describeCommand(spec).args : []).filter((arg) => arg.names === 'file')
+    if (!spec) return params
     const taken = { ...params }
-    for (const { name: argument } of fileNames) {
+    for (const [argument, { names }] of argumentsOf(spec)) {
+      if (names !== 'file') continue
       const value = params[argument]
       const isStream =
         typeof value === 'object' && value !== null && 'stream' in value && value.stream === true
       if (typeof value !== 'string' && !isStream) continue
       const ask = () => this.#send({ jsonrpc: '2.0', method: notifications.more, params: { id } })
-      const file = new FileFromClient(typeof value === 'string' ? value : undefined, ask, signal)
-      files.push(file)
+      const file = new FileFromClient(typeof value === 'string' ? value : undefined, ask, call.signal)
+      call.files.push(file)
       taken[argument] = file
     }
     return taken
@@ -327,7 +412,7 @@ export class ControlConnection {
     }
     try {
       for await (const row of rows) {
-        if (this.#calls.get(id)?.abort.signal.aborted) throw new CommandError('cancelled')
+        if (this.#calls.get(id)?.isCancelled) throw new CommandError('cancelled')
         portion.push(row)
         count++
         for (const value of row) bytes += typeof value === 'string' ? value.length * 3 + 3 : 20
@@ -350,7 +435,7 @@ export class ControlConnection {
   async #file(id: Id, chunks: AsyncIterable<Uint8Array>): Promise<number> {
     let count = 0
     for await (const chunk of chunks) {
-      if (this.#calls.get(id)?.abort.signal.aborted) throw new CommandError('cancelled')
+      if (this.#calls.get(id)?.isCancelled) throw new CommandError('cancelled')
       for (let at = 0; at < chunk.length; at += portionBytes) {
         const data = Buffer.from(chunk.subarray(at, at + portionBytes)).toString('base64')
         this.#send({ jsonrpc: '2.0', method: notifications.bytes, params: { id, data } })

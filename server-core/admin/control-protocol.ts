@@ -89,6 +89,7 @@ export const errorCodes = {
   failed: -32000,
   notAllowed: -32001,
   busy: -32003,
+  notRun: -32004,
 } as const
 
 /** A call; without `id` it is a notification, which gets no answer (JSON-RPC 2.0 §4.1). */
@@ -109,6 +110,11 @@ export const methods = {
   complete: 'gatehouse.complete',
   /** {command, params} → what the command would do, as its reply; nothing is changed. */
   preview: 'gatehouse.preview',
+  /**
+   * {stop} → {}: from now on the calls of this connection run one at a time, in the order in which they came. With `stop`
+   * those behind one that said no or failed are not run (notRun).
+   */
+  inOrder: 'gatehouse.in_order',
   /** {id} → {cancelled}: ends a command that runs on the same connection. */
   cancel: 'gatehouse.cancel',
   /** Notification {id, data, last}: the next portion of a file that a command has asked for. */

@@ -8,6 +8,7 @@ import { listenAt, removeStale, setPermissions, unlinkSocket } from '../unix-soc
 import type { AdminServer } from './admin-server.ts'
 import type { CommandRegistry } from './command-registry.ts'
 import { ControlConnection } from './control-connection.ts'
+import { auditLog } from './dispatch.ts'
 
 export interface Control {
   readonly paths: readonly string[]
@@ -113,7 +114,7 @@ class ControlSocket {
     const place = { what: 'control socket', ...listener }
     await removeStale(place)
     const connections = new Set<ControlConnection>()
-    const dispatcher = { registry, hooks: admin.hooks, log }
+    const dispatcher = { registry, hooks: admin.hooks, log, audit: auditLog(log) }
     let opened: ControlSocket | undefined
     const server = createServer({ allowHalfOpen: true }, (socket) => {
       const options = { server: admin, dispatcher, listener: opened?.listener ?? listener }

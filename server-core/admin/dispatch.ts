@@ -38,6 +38,16 @@ export interface Dispatcher {
   readonly registry: CommandRegistry
   readonly hooks: HookRegistry
   readonly log: Logger
+  /** For the record of each call; see auditLog. */
+  readonly audit: Logger
+}
+
+/**
+ * The log of a dispatcher's records. They hold no secrets, as each argument says whether it is one, so nothing in them is
+ * looked for by its name, which would take longer than the command.
+ */
+export function auditLog(log: Logger): Logger {
+  return log.child({}, { redact: [] })
 }
 
 /**
@@ -45,7 +55,7 @@ export interface Dispatcher {
  * sent. Rejects with CallError only.
  */
 export async function dispatch(
-  { registry, hooks, log }: Dispatcher,
+  { registry, hooks, log, audit }: Dispatcher,
   listener: ControlListener,
   { name, params, isPreview }: Call,
   caller: Caller,
@@ -76,7 +86,7 @@ export async function dispatch(
   } finally {
     const safe = withoutSecrets(spec, params)
     const ms = Math.round(performance.now() - began)
-    log.info(
+    audit.info(
       {
         command: name,
         arguments: safe,
@@ -143,6 +153,11 @@ interface Prepared {
 }
 
 const prepared = new WeakMap<CommandSpec, Prepared>()
+
+/** The arguments of a command, described. */
+export function argumentsOf(spec: CommandSpec): ReadonlyMap<string, ArgumentDescription> {
+  return prepare(spec).arguments
+}
 
 function prepare(spec: CommandSpec): Prepared {
   let made = prepared.get(spec)

@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream'
 import { describe, expect, test } from 'vitest'
 import { Printer } from '../../ctl/print.ts'
-import { Output, type OutputStream, styleFor } from '../../ctl/terminal.ts'
+import { type OutputStream, StreamOutput, styleFor } from '../../ctl/terminal.ts'
 import type { OutputFormat } from '../../ctl/words.ts'
 import type { CommandReply, ResultShape, Row } from '../../server-core/admin/control-protocol.ts'
 
@@ -29,7 +29,7 @@ async function printed(
   if (options.terminal) Object.assign(stream, { isTTY: true, columns: 80 })
   const chunks: Buffer[] = []
   stream.on('data', (chunk: Buffer) => chunks.push(chunk))
-  const out = new Output(stream)
+  const out = new StreamOutput(stream)
   const style = styleFor(out, options.color ? {} : { NO_COLOR: '1' })
   const printer = new Printer(out, shape, { format, fields: options.fields, style })
   for (const portion of options.portions ?? []) await printer.rows(portion)
