@@ -2,6 +2,7 @@
 import { readFileSync, realpathSync } from 'node:fs'
 import { relative } from 'node:path'
 import { Command, CommanderError } from 'commander'
+import { commandNames } from './admin/commands/index.ts'
 import { configPath, formatComplaint, type LoadedConfig, loadConfig } from './config/load.ts'
 import type { Config } from './config/schema.ts'
 import { createLogger, type Logger, reopenLog, setLogLevel } from './log.ts'
@@ -63,9 +64,14 @@ function readVersion(): string {
   return (JSON.parse(text) as { version: string }).version
 }
 
+/** What the words of a configuration may name. */
+function known() {
+  return { modules, services, commands: commandNames() }
+}
+
 async function check(context: ProgramContext, file: string | undefined): Promise<number> {
   const path = configPath(file, context.environment)
-  const loaded = await loadConfig({ path, modules, services })
+  const loaded = await loadConfig({ path, ...known() })
   const found = loaded.ok ? loaded.warnings : loaded.complaints
   for (const complaint of found) context.stderr.write(`${formatComplaint(complaint)}\n`)
   const name = path ?? 'the default configuration'
@@ -78,7 +84,7 @@ async function start(context: ProgramContext, file: string | undefined, version:
   const { stderr } = context
   // Looked for anew each time: a file that was made since is found by a reload.
   const load = (other?: string) =>
-    loadConfig({ path: other ?? configPath(file, context.environment), modules, services })
+    loadConfig({ path: other ?? configPath(file, context.environment), ...known() })
   const loaded = await load()
   const complaints = loaded.ok ? loaded.warnings : loaded.complaints
   for (const complaint of complaints) stderr.write(`${formatComplaint(complaint)}\n`)

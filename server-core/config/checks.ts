@@ -4,9 +4,10 @@ import { access, readFile, stat } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { dirname } from 'node:path'
 import { z } from 'zod'
-import { type Finding, findings, type Path, unknownOption, valueAt } from './complaint.ts'
+import { type Finding, findings, optionName, type Path, unknownOption, valueAt } from './complaint.ts'
 import type { Fields } from './fields.ts'
 import { reason } from './load-yaml.ts'
+import { nearest } from './nearest.ts'
 import { type Config, hostConfig } from './schema.ts'
 
 /** A module or service as far as its options go. */
@@ -23,7 +24,11 @@ export interface Checked {
   readonly raw: unknown
   readonly modules: readonly Configurable[]
   readonly services: readonly Configurable[]
+  /** The commands that there are, whoever brings them. */
+  readonly commands: readonly string[]
   isOctal(path: Path): boolean
+  /** The path as it is in the file: entries of lists that the schema has refused are not in `config`. */
+  inFile(path: Path): Path
   /** Options at the top of the file that the schema has refused: `config` has their defaults. */
   readonly broken: ReadonlySet<string>
 }
@@ -47,6 +52,7 @@ const rules: readonly (readonly [Rule, ...(keyof Config)[]])[] = [
   [samePort, 'listen'],
   [unreachableLogin, 'listen'],
   [clearTextLogin, 'listen'],
+  [controlCommands, 'control'],
   [controlSockets, 'control', 'data_dir'],
   [socketModes, 'control'],
   [moduleOptions],
@@ -116,14 +122,14 @@ function overlap(a: string, b: string): boolean {
   return isIP(a) === isIP(b) && (a === '0.0.0.0' || b === '0.0.0.0')
 }
 
-function samePort({ config }: Checked): Found[] {
+function samePort({ config, inFile }: Checked): Found[] {
   return config.listen.flatMap((listener, i) => {
     const other = config.listen.findIndex(
       (earlier, j) =>
         j < i && listener.port !== 0 && earlier.port === listener.port && overlap(earlier.ip, listener.ip),
     )
     if (other < 0) return []
-    const message = `port ${listener.port} on ${listener.ip} is taken by listen[${other}] (${config.listen[other]?.ip})`
+    const message = `port ${listener.port} on ${listener.ip} is taken by ${optionName(inFile(['listen', other]))} (${config.listen[other]?.ip})`
     return [wrong(['listen', i, 'port'], message)]
   })
 }
@@ -158,7 +164,23 @@ function clearTextLogin({ config }: Checked): Found[] {
   )
 }
 
-async function controlSockets({ config, raw }: Checked): Promise<Found[]> {
+function controlCommands({ config, commands, ...more }: Checked): Found[] {
+  // What a module brings that is not ours is not known before it is started.
+  if (moduleBags(more).some(({ options }) => Object.keys(options).some((name) => name.includes('/'))))
+    return []
+  return config.control.flatMap((listener, i) =>
+    listener.commands === 'all'
+      ? []
+      : listener.commands.flatMap((name, j) => {
+          if (commands.includes(name)) return []
+          const near = nearest(name, commands)
+          const hint = near === undefined ? "'gatehousectl help' lists them" : `did you mean '${near}'?`
+          return [wrong(['control', i, 'commands', j], `there is no command '${name}'; ${hint}`)]
+        }),
+  )
+}
+
+async function controlSockets({ config, raw, inFile }: Checked): Promise<Found[]> {
   const found: Found[] = []
   for (const [i, listener] of config.control.entries()) {
     const path = listener.path ?? ''
@@ -171,7 +193,9 @@ async function controlSockets({ config, raw }: Checked): Promise<Found[]> {
       )
     }
     const first = config.control.findIndex((other) => other.path === path)
-    if (first < i) found.push(wrong(written, `${path} is the path of control[${first}] as well`))
+    if (first < i) {
+      found.push(wrong(written, `${path} is the path of ${optionName(inFile(['control', first]))} as well`))
+    }
     if (written[0] === 'control' && !(await isFolder(dirname(path))) && dirname(path) !== config.data_dir) {
       found.push(wrong(written, `there is no folder ${dirname(path)} for the socket; make it first`))
     }

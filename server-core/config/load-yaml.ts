@@ -14,7 +14,7 @@ import {
   type YAMLError,
 } from 'yaml'
 import type { z } from 'zod'
-import { type Complaint, type Finding, findings, optionName, type Path } from './complaint.ts'
+import { type Complaint, type Finding, findings, optionName, type Path, valueAt } from './complaint.ts'
 
 /** A file that is bigger is no configuration. */
 const maxBytes = 4_194_304
@@ -31,10 +31,11 @@ export type Loaded<T> =
 
 /** What is right in a file with mistakes: so that further checks need not wait until those are mended. */
 export interface Rest<T> {
-  /** With defaults in place of what is wrong. */
+  /** With defaults in place of what is wrong; of a list of mappings without the entries that are. */
   readonly value: T
+  /** Its `raw` lacks those entries too; paths are meant in it. */
   readonly source: Source
-  /** The options at the top of the file that are wrong, somewhere inside. */
+  /** The options at the top of the file that are wrong as a whole. */
   readonly broken: ReadonlySet<string>
 }
 
@@ -45,6 +46,8 @@ export interface Source {
   complaint(finding: Finding): Complaint
   /** Whether a number was written as 0o660. */
   isOctal(path: Path): boolean
+  /** The path as it is in the file, where entries before it may be wrong. */
+  inFile(path: Path): Path
 }
 
 export async function loadYaml<S extends z.ZodType>(schema: S, path: string): Promise<Loaded<z.output<S>>> {
@@ -83,17 +86,59 @@ export function checkYaml<S extends z.ZodType>(schema: S, text: string, file: st
     const node = document.getIn(path, true)
     return isScalar(node) && node.format === 'OCT'
   }
-  const source = { raw, complaint, isOctal }
+  const source = { raw, complaint, isOctal, inFile: (path: Path) => path }
   const parsed = schema.safeParse(raw)
   if (parsed.success) return { ok: true, value: parsed.data, source }
   const found = findings(parsed.error, schema, raw)
   const complaints = inOrder(found.map(complaint))
-  const broken = new Set(found.map(({ path }) => String(path[0] ?? '')))
-  if (broken.has('')) return { ok: false, complaints }
-  const right = Object.fromEntries(Object.entries(raw as object).filter(([name]) => !broken.has(name)))
-  const rest = schema.safeParse(right)
-  if (!rest.success) return { ok: false, complaints }
-  return { ok: false, complaints, rest: { value: rest.data, source, broken } }
+  const rest = restOf(schema, source, found)
+  return rest ? { ok: false, complaints, rest } : { ok: false, complaints }
+}
+
+function restOf<S extends z.ZodType>(
+  schema: S,
+  source: Source,
+  found: readonly Finding[],
+): Rest<z.output<S>> | undefined {
+  const broken = new Set<string>()
+  /** The entries of lists that are wrong, and no more than they. */
+  const entries = new Map<string, Set<number>>()
+  for (const { path } of found) {
+    const [name = '', index] = path
+    if (name === '') return undefined
+    if (typeof index !== 'number' || !isMapping(valueAt(source.raw, [name, index]))) broken.add(String(name))
+    else entries.set(String(name), (entries.get(String(name)) ?? new Set()).add(index))
+  }
+  const raw: Record<string, unknown> = { ...(source.raw as object) }
+  const kept = new Map<string, number[]>()
+  for (const [name, wrong] of entries) {
+    const list = raw[name] as unknown[]
+    const indexes = [...list.keys()].filter((index) => !wrong.has(index))
+    kept.set(name, indexes)
+    raw[name] = indexes.map((index) => list[index])
+  }
+  const right = Object.fromEntries(Object.entries(raw).filter(([name]) => !broken.has(name)))
+  const parsed = schema.safeParse(right)
+  if (!parsed.success) return undefined
+  const inFile = ([name = '', index, ...more]: Path): Path => {
+    if (index === undefined) return [name]
+    const there = typeof index === 'number' ? kept.get(String(name))?.[index] : undefined
+    return [name, there ?? index, ...more]
+  }
+  return {
+    value: parsed.data,
+    source: {
+      raw,
+      complaint: (finding) => source.complaint({ ...finding, path: inFile(finding.path) }),
+      isOctal: (path) => source.isOctal(inFile(path)),
+      inFile,
+    },
+    broken,
+  }
+}
+
+function isMapping(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 export function inOrder(complaints: readonly Complaint[]): Complaint[] {

@@ -26,6 +26,8 @@ export interface LoadOptions {
   readonly path: string | undefined
   readonly modules: readonly Configurable[]
   readonly services: readonly Configurable[]
+  /** Names of all commands. */
+  readonly commands: readonly string[]
 }
 
 /** Where the configuration is: what was asked for, else the environment, else the working folder; undefined = none. */
@@ -39,7 +41,7 @@ export function configPath(
 }
 
 export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
-  const { path, modules, services } = options
+  const { path, modules, services, commands } = options
   const loaded = path === undefined ? undefined : await loadYaml(configSchema, path)
   const said = loaded?.ok === false ? loaded.complaints : []
   const right = loaded?.ok === false ? loaded.rest : loaded
@@ -51,7 +53,9 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
     raw: right?.source.raw ?? {},
     modules,
     services,
+    commands,
     isOctal: (place) => right?.source.isOctal(place) ?? false,
+    inFile: (place) => right?.source.inFile(place) ?? place,
     broken: right && 'broken' in right ? right.broken : new Set(),
   })
   const place = right?.source.complaint ?? withoutFile

@@ -21,6 +21,7 @@ const modules: Configurable[] = [
   { name: 'mod_push', options: {}, requires: ['mod_offline_queue'] },
   { name: 'mod_roster', options: {} },
 ]
+const commands = ['status', 'stats', 'kick_session', 'connected_users_info']
 const services: Configurable[] = [
   {
     name: 'service_admin_extra',
@@ -38,7 +39,7 @@ afterEach(() => folder.remove())
 /** Complaints (or warnings) about a file with that text, as people see them, without the temporary folder. */
 async function complaints(name: string, text: string): Promise<string[]> {
   writeFileSync(folder.file(name), text)
-  const loaded = await loadConfig({ path: folder.file(name), modules, services })
+  const loaded = await loadConfig({ path: folder.file(name), modules, services, commands })
   const list = loaded.ok ? loaded.warnings : loaded.complaints
   return list.map((complaint) =>
     formatComplaint(complaint).replaceAll(`${folder.path}/${name}`, name).replaceAll(folder.path, 'FOLDER'),
@@ -64,7 +65,7 @@ describe('a right file', () => {
     const text = readFileSync(join(root, 'fixtures/config/right/everything.yml'), 'utf8')
     const path = folder.file('gatehouse.yml')
     writeFileSync(path, text)
-    const loaded = await loadConfig({ path, modules, services })
+    const loaded = await loadConfig({ path, modules, services, commands })
     if (!loaded.ok) throw new Error(loaded.complaints.map(formatComplaint).join('\n'))
     const { config, warnings } = loaded
     expect(warnings).toEqual([])
@@ -90,7 +91,7 @@ describe('a right file', () => {
   })
 
   test('may be absent: everything has a default', async () => {
-    const loaded = await loadConfig({ path: undefined, modules, services })
+    const loaded = await loadConfig({ path: undefined, modules, services, commands })
     expect(loaded).toMatchObject({ ok: true, warnings: [], config: { hosts: ['localhost'] } })
     if (loaded.ok) expect(loaded.config.control[0]?.path).toMatch(/^\/.*\/data\/gatehouse\.sock$/)
   })
@@ -115,7 +116,7 @@ describe('a file that cannot be read is one sentence', () => {
   ])('%s', async (_, make, sentence) => {
     const path = folder.file('x.yml')
     make(path)
-    const loaded = await loadConfig({ path, modules, services })
+    const loaded = await loadConfig({ path, modules, services, commands })
     expect(loaded.ok ? [] : loaded.complaints.map(formatComplaint)).toEqual([`${path}: ${sentence}`])
   })
 

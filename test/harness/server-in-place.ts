@@ -1,5 +1,6 @@
 /** A whole server in the test's own process: what runs is the source, nothing has to be built. */
 import { writeFileSync } from 'node:fs'
+import { commandNames } from '../../server-core/admin/commands/index.ts'
 import { formatComplaint, loadConfig } from '../../server-core/config/load.ts'
 import { type Logger, silentLogger } from '../../server-core/log.ts'
 import { modules } from '../../server-core/modules/index.ts'
@@ -31,7 +32,7 @@ export async function serverInPlace(
   const configure = (now: Readonly<Record<string, unknown>>) =>
     writeFileSync(path, JSON.stringify({ hosts: ['localhost'], listen: [listener], ...now }))
   configure(config)
-  const load = (file = path) => loadConfig({ path: file, modules, services })
+  const load = (file = path) => loadConfig({ path: file, modules, services, commands: commandNames() })
   const loaded = await load()
   if (!loaded.ok) throw new Error(loaded.complaints.map(formatComplaint).join('\n'))
   let running: Awaited<ReturnType<typeof startServer>> | undefined

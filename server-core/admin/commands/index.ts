@@ -58,3 +58,14 @@ export const extraFamilies: Readonly<Record<(typeof submods)[number], CommandFam
   stats: statsCommands,
   vcard: vcardCommands,
 }
+
+/** The names of all of them, by which a control socket may be limited; no server is needed to tell. */
+export function commandNames(): string[] {
+  const none = new Proxy({} as AdminServer, {
+    get() {
+      throw new Error('a command looks at the server before it is run')
+    },
+  })
+  const families = [...coreFamilies, ...Object.values(extraFamilies)]
+  return families.flatMap((family) => family(none)).map(({ name }) => name)
+}
