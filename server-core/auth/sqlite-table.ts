@@ -6,6 +6,7 @@ import type { Logger } from '../log.ts'
 import { Database } from '../storage/sqlite/database.ts'
 import { StorageUnavailable } from '../storage/storage.ts'
 import { type AuthBackend, BackendUnavailable, type Verdict } from './backend.ts'
+import { foreignColumns, passwordsOf } from './foreign-columns.ts'
 import {
   type AccountSource,
   recognise,
@@ -35,6 +36,10 @@ export const sqliteTableOptions = {
     .regex(/^(\{[A-Za-z0-9.-]+\}|hex-[a-z0-9]+:)$/)
     .optional()
     .describe('what to put before stored values that do not name their format, such as {PLAIN} or hex-sha1:'),
+  columns: z
+    .enum(foreignColumns)
+    .optional()
+    .describe('whose columns the query "password" gives, where a password is more than one column'),
   password_format: z
     .enum(['bcrypt', 'scram', 'plain'])
     .default('bcrypt')
@@ -102,24 +107,29 @@ class TableSource implements AccountSource {
       this.#database.read((db) => db.all<Record<string, unknown>>(queries.password, paramsOf(user, host))),
     )
     if (rows.length === 0) return undefined
-    const passwords = rows.flatMap((row) => this.#password(row))
+    const passwords = rows.flatMap((row) => this.#passwords(row))
     return { passwords, disabled: rows.some((row) => isTrue(row['disabled'])) }
   }
 
-  #password(row: Readonly<Record<string, unknown>>): StoredPassword[] {
+  #passwords(row: Readonly<Record<string, unknown>>): readonly StoredPassword[] {
+    try {
+      const { columns } = this.#options
+      return columns === undefined ? this.#own(row) : passwordsOf(columns, row)
+    } catch (error) {
+      if (!(error instanceof UnusableCredential)) throw error
+      this.#complain(error.message)
+      return []
+    }
+  }
+
+  #own(row: Readonly<Record<string, unknown>>): StoredPassword[] {
     if (!('password' in row))
       throw new BackendUnavailable('the query "password" gives no column of that name')
     const { password } = row
     const text = Buffer.isBuffer(password) ? password.toString('latin1') : password
     // an account without a password is there, and nobody can log in to it
     if (typeof text !== 'string' || text === '') return []
-    try {
-      return [recognise(`${this.#options.scheme ?? ''}${text}`)]
-    } catch (error) {
-      if (!(error instanceof UnusableCredential)) throw error
-      this.#complain(error.message)
-      return []
-    }
+    return [recognise(`${this.#options.scheme ?? ''}${text}`)]
   }
 
   async *list(host: string): AsyncIterable<string> {

@@ -119,6 +119,90 @@ describe('a table of somebody else', () => {
   })
 })
 
+describe('a table whose passwords are several columns', () => {
+  // RFC 5802 §5 and RFC 7677 §3: the password is "pencil".
+  const salt = 'QSXCR+Q6sek8bf92'
+  const [stored, server] = ['6dlGYMOdZcOPutkcNY8U2g7vK9Y=', 'D+CSWLOshSulAsxiupA+qs2/fTE=']
+  const salt256 = 'W22ZaJ0SNY7soEsUEjb6gQ=='
+  const [stored256, server256] = [
+    'WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=',
+    'wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=',
+  ]
+  // Each is what the program's own schema makes, with the password of every account but the last one "pencil".
+  const tables: Readonly<Record<string, { sql: string; query: string }>> = {
+    ejabberd: {
+      sql: `CREATE TABLE users (username text NOT NULL, type smallint NOT NULL DEFAULT 0, password text NOT NULL,
+          serverkey text NOT NULL DEFAULT '', salt text NOT NULL DEFAULT '', iterationcount integer NOT NULL DEFAULT 0);
+        INSERT INTO users VALUES ('plain', 0, 'pencil', '', '', 0), ('sha1', 0, '${stored}', '${server}', '${salt}', 4096),
+          ('sha256', 0, 'sha256:${stored256}', '${server256}', '${salt256}', 4096),
+          ('newer', 3, '${stored256}', '${server256}', '${salt256}', 4096), ('newer', 2, '${stored}', '${server}', '${salt}', 4096),
+          ('clear', 1, 'pencil', '', '', 0), ('unusable', 3, 'x', 'y', 'z', 4096)`,
+      query: 'SELECT * FROM users WHERE username = @user',
+    },
+    mongooseim: {
+      sql: `CREATE TABLE users (username varchar(250), server varchar(250), password text NOT NULL, pass_details text);
+        INSERT INTO users VALUES ('plain', 'example.org', 'pencil', NULL),
+          ('sha1', 'example.org', '', '==SCRAM==,${stored},${server},${salt},4096'),
+          ('several', 'example.org', '', '==MULTI_SCRAM==,4096,===SHA1===${salt}|${stored}|${server},==SHA256==${salt256}|${stored256}|${server256}'),
+          ('unusable', 'example.org', '', '==SCRAM==,x')`,
+      query: 'SELECT password, pass_details FROM users WHERE username = @user AND server = @host',
+    },
+    openfire: {
+      sql: `CREATE TABLE ofUser (username VARCHAR(64), storedKey VARCHAR(64), serverKey VARCHAR(64), salt VARCHAR(64), iterations INTEGER,
+          plainPassword VARCHAR(32), encryptedPassword VARCHAR(255));
+        INSERT INTO ofUser VALUES ('plain', NULL, NULL, NULL, NULL, 'pencil', NULL),
+          ('sha1', '${stored}', '${server}', '${salt}', 4096, NULL, NULL),
+          ('unusable', NULL, NULL, NULL, NULL, NULL, 'abcdef')`,
+      query: 'SELECT * FROM ofUser WHERE username = @user',
+    },
+    prosody: {
+      sql: `CREATE TABLE prosody (host TEXT, user TEXT, store TEXT, key TEXT, type TEXT, value TEXT);
+        INSERT INTO prosody VALUES ('example.org', 'sha1', 'accounts', 'stored_key', 'string', 'f18c311cdbcd650b1d032589992ff74819cdf73f'),
+          ('example.org', 'sha1', 'accounts', 'server_key', 'string', '1c2ab00bed0d550f1c05979b5a5fd1631cd1d22b'),
+          ('example.org', 'sha1', 'accounts', 'salt', 'string', '6d74c7a2-bc56-4190-9e4f-da25b901c367'),
+          ('example.org', 'sha1', 'accounts', 'iteration_count', 'number', '10000'),
+          ('example.org', 'unusable', 'accounts', 'stored_key', 'string', 'xx'),
+          ('example.org', 'unusable', 'accounts', 'server_key', 'string', 'xx'),
+          ('example.org', 'unusable', 'accounts', 'salt', 'string', 'xx'),
+          ('example.org', 'unusable', 'accounts', 'iteration_count', 'number', '10000')`,
+      query: `SELECT max(value) FILTER (WHERE key = 'stored_key') AS stored_key, max(value) FILTER (WHERE key = 'server_key') AS server_key,
+          max(value) FILTER (WHERE key = 'salt') AS salt, max(value) FILTER (WHERE key = 'iteration_count') AS iteration_count
+        FROM prosody WHERE store = 'accounts' AND host = @host AND user = @user GROUP BY user`,
+    },
+  }
+
+  function table(columns: string, query?: string): AuthBackend {
+    const file = folder.file(`${columns}.sqlite`)
+    const db = new Sqlite(file)
+    db.exec(tables[columns]?.sql ?? '')
+    db.close()
+    const queries = { password: query ?? tables[columns]?.query }
+    const options = z.strictObject(sqliteTableOptions).parse({ file, columns, queries })
+    return opened(sqliteTableBackend(options, silentLogger()))
+  }
+
+  test.each([
+    ['ejabberd', ['plain', 'sha1', 'sha256', 'newer', 'clear']],
+    ['mongooseim', ['plain', 'sha1', 'several']],
+    ['openfire', ['plain', 'sha1']],
+    ['prosody', ['sha1']],
+  ])('as in %s', async (columns, users) => {
+    const backend = table(columns)
+    for (const user of users) {
+      expect([user, await check(backend, user, 'pencil')]).toEqual([user, yes])
+      expect([user, await check(backend, user, 'Pencil')]).toEqual([user, no('wrong')])
+    }
+    expect(await check(backend, 'unusable', 'pencil')).toEqual(no('wrong'))
+    expect(await check(backend, 'nobody', 'pencil')).toEqual(no('unknown'))
+  })
+
+  test('and whose query leaves some out gives no answer', async () => {
+    const backend = table('ejabberd', 'SELECT password FROM users WHERE username = @user')
+    const answer = check(backend, 'sha1', 'pencil')
+    await expect(answer).rejects.toThrow(/no columns of ejabberd: serverkey, salt, iterationcount/)
+  })
+})
+
 describe('a file of lines', () => {
   test('as Apache and Dovecot write them', async () => {
     const file = folder.file('htpasswd')

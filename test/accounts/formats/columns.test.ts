@@ -104,6 +104,16 @@ describe('Prosody', () => {
     await expectPassword(prosodyPassword(account), 'pencil')
   })
 
+  test('a salt as Prosody makes them', async () => {
+    const own = {
+      stored_key: 'c5b22aab21c5b982c4411530e11f1c3e1d92aafc',
+      server_key: '0bf4f6570c3afd12e3fa6d951d97dc220676126c',
+      salt: 'a3f1c0de-0000-4000-8000-000000000001',
+      iteration_count: 10_000,
+    }
+    await expectPassword(prosodyPassword(own), 'password')
+  })
+
   test('the length of the keys tells the hash', () => {
     const long = { ...account, stored_key: 'ab'.repeat(32), server_key: 'cd'.repeat(32) }
     expect(prosodyPassword(long).format).toBe('scram-sha-256')
