@@ -39,8 +39,18 @@ interface Peer {
 
 const has = (...names: string[]) => names.every((name) => findProgram(name) !== undefined)
 
+function resolves(name: string): boolean {
+  try {
+    import.meta.resolve(name)
+    return true
+  } catch {
+    return false
+  }
+}
+
 export const peers = {
   ejabberd: { package: 'ejabberd', found: () => has('ejabberdctl', 'erl') },
+  '@xmpp/client': { package: '@xmpp/client of npm', found: () => resolves('@xmpp/client') },
   'go-sendxmpp': { package: 'go-sendxmpp', found: () => has('go-sendxmpp') },
   profanity: { package: 'profanity and tmux', found: () => has('profanity', 'tmux') },
   prosody: { package: 'prosody', found: () => has('prosody') },
