@@ -594,10 +594,8 @@ export class C2s implements Session {
    */
   #giveAllBack(): Promise<unknown> {
     const work: (void | Promise<void>)[] = []
-    for (const { stanza, at } of this.management?.takeUnacknowledged() ?? []) {
-      const again = afterTheEnd(this, stanza, at)
-      if (again) work.push(this.server.router.route(again))
-    }
+    const unacknowledged = this.management?.takeUnacknowledged() ?? []
+    for (const again of afterTheEnd(this, unacknowledged)) work.push(this.server.router.route(again))
     for (const stanza of this.#takeWaiting()) work.push(this.#giveBack(stanza))
     return Promise.all(work)
   }

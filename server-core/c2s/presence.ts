@@ -55,8 +55,10 @@ export class Presence {
     this.#maySee = changed(this.#maySee, jid, subscription === 'to' || subscription === 'both')
   }
 
-  directedTo(jid: Jid): boolean {
-    return this.#directed !== undefined && (this.#directed.has(jid.text) || this.#directed.has(jid.bareText))
+  /** Somebody is one whatever resource he uses. */
+  directedTo({ bareText }: Jid): boolean {
+    for (const to of this.#directed?.values() ?? []) if (to.bareText === bareText) return true
+    return false
   }
 
   /** Available presence without an address (RFC 6121 §4.2, §4.4). */

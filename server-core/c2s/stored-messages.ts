@@ -71,28 +71,41 @@ export class StoredMessages {
   async send(): Promise<void> {
     if (this.#isSending) return
     this.#isSending = true
-    const c2s = this.#c2s
     try {
-      while (this.#stored.length > 0 && !this.#isOver) {
-        // with stream management the client says what it has got, which deletes it, and then more may come
-        if (c2s.management && !c2s.management.hasRoom) return
-        const next = this.#stored.splice(0, portion)
-        for (const stanza of next) c2s.deliver(stanza)
-        await c2s.settled()
-        await c2s.connection.written()
-        if (c2s.management) continue
-        if (c2s.connection.closed || this.#isOver) return
-        await c2s.deliveredOffline(
-          next.map((stanza) => stanza.context?.offline).filter((seq) => seq !== undefined),
-        )
-      }
-      if (this.#expected || this.#fetching > 0) return
-      while (this.#behind.length > 0 && !this.#isOver) await c2s.receive(this.#behind.shift() as Stanza)
-      this.#bytesBehind = 0
+      for (let work = this.#next(); work; work = this.#next()) await work
     } finally {
       this.#isSending = false
     }
-    if (!this.#isOver) c2s.caughtUp()
+  }
+
+  /**
+   * What to do next; undefined when nothing can be sent now. Nothing happens between that and the end of `send`: whoever has
+   * more to send then begins anew.
+   */
+  #next(): Promise<void> | undefined {
+    const c2s = this.#c2s
+    if (this.#isOver) return undefined
+    if (this.#stored.length > 0) {
+      // with stream management the client says what it has got, which deletes it, and then more may come
+      const canTake = c2s.management ? c2s.management.hasRoom : !c2s.connection.closed
+      return canTake ? this.#sendPortion() : undefined
+    }
+    if (this.#expected || this.#fetching > 0) return undefined
+    const live = this.#behind.shift()
+    if (live) return Promise.resolve(c2s.receive(live))
+    c2s.caughtUp()
+    return undefined
+  }
+
+  async #sendPortion(): Promise<void> {
+    const c2s = this.#c2s
+    const next = this.#stored.splice(0, portion)
+    for (const stanza of next) c2s.deliver(stanza)
+    await c2s.settled()
+    await c2s.connection.written()
+    if (c2s.management || c2s.connection.closed || this.#isOver) return
+    const seqs = next.map((stanza) => stanza.context?.offline).filter((seq) => seq !== undefined)
+    await c2s.deliveredOffline(seqs)
   }
 
   get #isOver(): boolean {

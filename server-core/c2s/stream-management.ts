@@ -160,12 +160,12 @@ export class StreamManagement {
   }
 
   /** Takes out what the client never acknowledged, for when the session is over. */
-  takeUnacknowledged(): readonly { readonly stanza: Stanza; readonly at: number }[] {
+  takeUnacknowledged(): readonly Unacknowledged[] {
     const rest = this.#queue
     this.#queue = []
     this.#bytes = 0
     this.#unsent = 0
-    return rest.flatMap(({ stanza, at }) => (stanza ? [{ stanza, at }] : []))
+    return rest
   }
 }
 
@@ -278,12 +278,25 @@ export class ResumableSessions {
 }
 
 /**
- * What becomes of a stanza that the client never acknowledged, when its session is over: normal and chat messages go on to
- * where the account is, with the time that they came, unless another resource has got them too; requests are refused; the
- * rest is dropped.
+ * What becomes of the stanzas that the client never acknowledged, when its session is over, in order: normal and chat messages
+ * go on to where the account is, with the time that they came, unless another resource has got them too; requests are
+ * refused; the rest is dropped.
  */
-export function afterTheEnd(c2s: C2s, stanza: Stanza, at: number): Stanza | undefined {
+export function afterTheEnd(c2s: C2s, unacknowledged: readonly Unacknowledged[]): readonly Stanza[] {
   const { jid, server } = c2s
+  const now = server.sessions.find(jid)
+  let to = now && now !== c2s ? jid : jid.bare
+  const again: Stanza[] = []
+  for (const { stanza, at } of unacknowledged) {
+    // what the offline store still has comes to the next session from there, and what came after it comes behind it
+    if (stanza?.context?.offline !== undefined) to = jid.bare
+    const next = stanza && sentAgain(stanza, at, jid.host)
+    if (next) again.push(next.kind === 'message' && next.type !== 'error' ? next.withTo(to) : next)
+  }
+  return again
+}
+
+function sentAgain(stanza: Stanza, at: number, host: string): Stanza | undefined {
   const { kind, type, context } = stanza
   if (kind === 'iq') return errorReply(stanza, new StanzaError('service-unavailable'))
   if (kind !== 'message') return undefined
@@ -293,12 +306,10 @@ export function afterTheEnd(c2s: C2s, stanza: Stanza, at: number): Stanza | unde
   // from the offline store: it is still there
   if (context?.offline !== undefined) return undefined
   if (context?.fork && !context.fork.lost()) return undefined
-  const now = server.sessions.find(jid)
   const delayed = getChild(stanza.element, 'delay', ns.delay)
     ? stanza.element
     : appendSubtags(stanza.element, [
-        el('delay', { xmlns: ns.delay, from: jid.host, stamp: new Date(at).toISOString() }),
+        el('delay', { xmlns: ns.delay, from: host, stamp: new Date(at).toISOString() }),
       ])
-  const again = stanza.withElement(delayed).withContext({ resent: true, rerouted: true, fork: undefined })
-  return again.withTo(now && now !== c2s ? jid : jid.bare)
+  return stanza.withElement(delayed).withContext({ resent: true, rerouted: true, fork: undefined })
 }

@@ -8,8 +8,10 @@
 import type { IqHandlers } from '../extend/gen-iq-handler.ts'
 import { goOn, type HookRegistry } from '../extend/hooks.ts'
 import { Turns } from '../extend/turns.ts'
+import { getChild } from '../xml/element.ts'
 import { StanzaError, type StanzaErrorCondition } from '../xmpp/errors.ts'
 import type { Jid } from '../xmpp/jid.ts'
+import { ns } from '../xmpp/namespaces.ts'
 import { errorReply, type Stanza } from '../xmpp/stanza.ts'
 import { type BareState, toBare, toFullWithoutMatch } from './delivery.ts'
 import { Fork } from './fork.ts'
@@ -175,21 +177,18 @@ export class SessionManager implements Sessions {
   #deliver(stanza: Stanza): void | Promise<void> {
     const { to } = stanza
     const sessions = this.#accounts.get(to.bareText) ?? none
+    if (stanza.kind === 'iq') return this.#iq(stanza, sessions)
     if (to.resource !== '') {
       const session = sessions.get(to.resource)
       if (session) return this.#toSession(stanza, session)
     }
     if (stanza.kind === 'message') return this.#message(stanza, sessions)
-    if (stanza.kind === 'presence') return this.#presence(stanza, sessions)
-    return this.#iq(stanza, sessions)
+    return this.#presence(stanza, sessions)
   }
 
   #toSession(stanza: Stanza, session: Session): void | Promise<void> {
     if (stanza.kind === 'presence' && isSubscription(stanza.type)) return this.#subscription(stanza)
     if (stanza.kind === 'presence' && stanza.type === 'probe') return this.#probe(stanza)
-    if (stanza.kind === 'iq' && stanza.isRequest && this.#options.iqNeedsPresence) {
-      return this.#iqIfSeen(stanza, session)
-    }
     session.deliver(stanza)
   }
 
@@ -284,9 +283,9 @@ export class SessionManager implements Sessions {
   }
 
   #iq(stanza: Stanza, sessions: ReadonlyMap<string, Session>): void | Promise<void> {
+    const { user, host, resource } = stanza.to
+    if (resource !== '') return this.#iqToResource(stanza, sessions.get(resource))
     if (!stanza.isRequest) return
-    if (stanza.to.resource !== '') return this.#refuse(stanza)
-    const { user, host } = stanza.to
     const handle = (): void | Promise<void> =>
       this.#iqs.handle('sm', host, stanza, (reply) => this.#router.route(reply))
     // somebody connected has an account; asking the backend for every IQ to oneself would be waste
@@ -294,18 +293,38 @@ export class SessionManager implements Sessions {
     return this.#accountExists(user, host).then((exists) => (exists ? handle() : this.#refuse(stanza)))
   }
 
-  async #iqIfSeen(stanza: Stanza, session: Session): Promise<void> {
-    const { user, host } = stanza.to
-    const own = stanza.from.bareText === stanza.to.bareText || stanza.from.text === host
-    if (own || session.seenBy(stanza.from)) return session.deliver(stanza)
+  #iqToResource(stanza: Stanza, session: Session | undefined): void | Promise<void> {
+    if (!stanza.isRequest) return session?.deliver(stanza)
+    // asked before anybody looks whether the resource is there: the answer shall not tell
+    if (asksForLast(stanza)) return this.#iqIfSubscribed(stanza, 'forbidden')
+    if (!this.#options.iqNeedsPresence || this.#isTrusted(stanza, session)) return this.#iqTo(stanza, session)
+    return this.#iqIfSubscribed(stanza, 'service-unavailable')
+  }
+
+  #iqTo(stanza: Stanza, session: Session | undefined): void | Promise<void> {
+    return session ? session.deliver(stanza) : this.#refuse(stanza)
+  }
+
+  /** The host, a component of its, or somebody whom the resource has shown that it is there. */
+  #isTrusted({ from, to }: Stanza, session: Session | undefined): boolean {
+    const isComponent =
+      from.user === '' && from.host.endsWith(`.${to.host}`) && this.#router.hasRoute(from.host)
+    return isHost(from, to) || isComponent || (session?.seenBy(from) ?? false)
+  }
+
+  /** To a resource of the own account, or of one whose presence the sender may see. */
+  async #iqIfSubscribed(stanza: Stanza, refusal: StanzaErrorCondition): Promise<void> {
+    const { from, to } = stanza
+    const { user, host } = to
+    if (from.bareText === to.bareText || isHost(from, to)) return this.#iqTo(stanza, this.find(to))
     const { subscription, failed } = await this.#hooks.fold(
       'roster_get_jid_info',
       host,
       { subscription: 'none', groups: [] },
-      { user, host, jid: stanza.from.bare },
+      { user, host, jid: from.bare },
     )
-    if (subscription === 'from' || subscription === 'both') return session.deliver(stanza)
-    return this.#refuse(stanza, failed ? 'internal-server-error' : 'service-unavailable')
+    if (subscription === 'from' || subscription === 'both') return this.#iqTo(stanza, this.find(to))
+    return this.#refuse(stanza, failed ? 'internal-server-error' : refusal)
   }
 
   async #refuse(stanza: Stanza, condition: StanzaErrorCondition = 'service-unavailable'): Promise<void> {
@@ -324,6 +343,15 @@ function deliverTo(receivers: readonly Session[], stanza: Stanza): void {
 function endsBefore(a: Session, b: Session): boolean {
   if ((a.detached ?? false) !== (b.detached ?? false)) return a.detached ?? false
   return a.info.since <= b.info.since
+}
+
+function isHost(from: Jid, to: Jid): boolean {
+  return from.user === '' && from.host === to.host
+}
+
+/** XEP-0012: how long somebody has been idle is for those who may see his presence. */
+function asksForLast({ element }: Stanza): boolean {
+  return getChild(element, 'query', ns.last) !== undefined
 }
 
 function isSubscription(type: string): boolean {

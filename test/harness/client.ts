@@ -78,6 +78,7 @@ export class TestClient {
   readonly #closed: Promise<void>
   #resolveClosed: () => void = () => undefined
   #serial = 0
+  #tap: (stanza: Stanza) => boolean = () => false
 
   private constructor(socket: Socket | TLSSocket, domain: string, options: ConnectOptions) {
     this.domain = domain
@@ -255,6 +256,11 @@ export class TestClient {
     this.#socket.resume()
   }
 
+  /** From now on each stanza is shown here first, in order; true takes it. */
+  tap(take: (stanza: Stanza) => boolean): void {
+    this.#tap = take
+  }
+
   /** The first stanza, already here or to come, of that name or for which the function says yes; it is taken. */
   async waitFor(wanted: Wanted, ms = patience): Promise<Stanza> {
     const test = typeof wanted === 'string' ? (stanza: Stanza) => stanza.name === wanted : wanted
@@ -332,6 +338,7 @@ export class TestClient {
         this.header = attrs
       },
       stanza: (stanza) => {
+        if (this.#tap(stanza)) return
         for (const waiter of this.#waiters) {
           if (!waiter.wanted(stanza)) continue
           this.#waiters.delete(waiter)

@@ -174,6 +174,7 @@ describe('iq_needs_presence', () => {
     const session = new Resource(full('r'), 0)
     session.directed.add(directed)
     await sessions.open(session)
+    router.registerLocalRoute(`component.${here}`, (one) => void answers.push(one))
     const nurse = new Resource(`nurse@${here}/r`)
     await sessions.open(nurse)
     hooks.add('roster_get_jid_info', here, (info) => ({ ...info, subscription }))
@@ -192,6 +193,10 @@ describe('iq_needs_presence', () => {
     [`nurse@${here}/r`, 'none', 'service-unavailable'],
     [`juliet@${here}/other`, 'none', 'delivered'],
     [here, 'none', 'delivered'],
+    [`${here}/announce`, 'none', 'delivered'],
+    [`component.${here}`, 'none', 'delivered'],
+    [`nobody.${here}`, 'none', 'nothing'],
+    [`somebody@component.${here}`, 'none', 'service-unavailable'],
   ] as const)('%s with subscription %s: %s', async (sender, subscription, expected) => {
     expect(await asked(sender, subscription)).toBe(expected)
   })
@@ -206,6 +211,49 @@ describe('iq_needs_presence', () => {
     hooks.add('roster_get_jid_info', here, (info) => ({ ...info, failed: true as const }))
     await router.route(stanza(`<iq ${from} to='${full('r')}' type='get' id='1'><q xmlns='urn:x'/></iq>`))
     expect(answers.map(outcome)).toEqual(['internal-server-error'])
+  })
+})
+
+describe('jabber:iq:last to a full JID', () => {
+  const last = "<query xmlns='jabber:iq:last'/>"
+
+  async function asked(
+    to: string,
+    subscription: 'none' | 'from' | 'to' | 'both',
+    sender = `romeo@${elsewhere}/r`,
+    failed?: true,
+  ): Promise<string> {
+    const { sessions, hooks, router, answers } = verona(['juliet'])
+    const session = new Resource(full('r'), 0)
+    session.directed.add(sender)
+    const own = new Resource(full('other'))
+    for (const one of [session, own]) await sessions.open(one)
+    hooks.add('roster_get_jid_info', here, (info) => ({ ...info, subscription, ...(failed && { failed }) }))
+    await router.route(stanza(`<iq from='${sender}' to='${to}' type='get' id='1'>${last}</iq>`))
+    const answer = answers[0] ?? own.received[0]
+    return session.received.length > 0 ? 'delivered' : answer ? outcome(answer) : 'nothing'
+  }
+
+  it.each([
+    [full('r'), 'from', 'delivered'],
+    [full('r'), 'both', 'delivered'],
+    [full('gone'), 'both', 'service-unavailable'],
+    // the same whether that resource, or the account, is there
+    [full('r'), 'none', 'forbidden'],
+    [full('r'), 'to', 'forbidden'],
+    [full('gone'), 'none', 'forbidden'],
+    [`nobody@${here}/r`, 'none', 'forbidden'],
+  ] as const)('of %s by somebody with subscription %s: %s', async (to, subscription, expected) => {
+    expect(await asked(to, subscription)).toBe(expected)
+  })
+
+  it('by the own account and by the host arrives', async () => {
+    expect(await asked(full('r'), 'none', full('other'))).toBe('delivered')
+    expect(await asked(full('r'), 'none', here)).toBe('delivered')
+  })
+
+  it('is not forbidden when it cannot be found out', async () => {
+    expect(await asked(full('r'), 'none', undefined, true)).toBe('internal-server-error')
   })
 })
 
