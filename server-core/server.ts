@@ -158,7 +158,15 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
     modules: adminModules(managed, hosts, () => config),
     reload: (wanted) => turns.take('reload', () => reloadConfig(wanted)),
     memory: () =>
-      memoryHolders({ usage: options.memoryUsage(), sessions, connected, hosts, modules: managed, storage }),
+      memoryHolders({
+        usage: options.memoryUsage(),
+        sessions,
+        connected,
+        hosts,
+        modules: managed,
+        storage,
+        hooks,
+      }),
     async reopenLog() {
       const isFile = reopenLog(log)
       await hooks.run('reopen_log_hook', '', {})

@@ -1,18 +1,11 @@
 /** What commands act on: the server as an administrator sees it. server.ts makes the only one. */
 import type { Authenticator } from '../auth/authenticator.ts'
-import type { HookRegistry } from '../extend/hooks.ts'
+import type { HookRegistry, MemoryHolder } from '../extend/hooks.ts'
 import type { Provided } from '../extend/provided.ts'
 import type { Logger } from '../log.ts'
 import type { Sessions } from '../routing/session.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { Stanza } from '../xmpp/stanza.ts'
-
-/** One that holds memory: how many things, and bytes where they can be told; undefined where they cannot. */
-export interface MemoryHolder {
-  readonly name: string
-  readonly count: number | undefined
-  readonly bytes: number | undefined
-}
 
 /** What has become of each change of the configuration, in words. */
 export interface ReloadReport {
@@ -75,7 +68,7 @@ export interface AdminServer {
   /** Reads the configuration again, or another file; `plan` says what would be done and does nothing. */
   reload(options: { readonly file?: string; readonly plan: boolean }): Promise<ReloadOutcome>
   /** Who has how much memory. */
-  memory(): readonly MemoryHolder[]
+  memory(): Promise<readonly MemoryHolder[]>
   /** Opens the log's file again; false when the log goes to no file. */
   reopenLog(): Promise<boolean>
   /** Ends the server after the answer has been sent, and starts it again in the same process. */

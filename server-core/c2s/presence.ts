@@ -55,6 +55,11 @@ export class Presence {
     this.#maySee = changed(this.#maySee, jid, subscription === 'to' || subscription === 'both')
   }
 
+  /** How many subscriptions are known, both ways. */
+  get contacts(): number {
+    return this.#mayBeSeenBy.size + this.#maySee.size
+  }
+
   /** Somebody is one whatever resource he uses. */
   directedTo({ bareText }: Jid): boolean {
     for (const to of this.#directed?.values() ?? []) if (to.bareText === bareText) return true

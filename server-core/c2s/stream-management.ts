@@ -54,6 +54,11 @@ export class StreamManagement {
     return this.#handled
   }
 
+  /** What the client has not acknowledged. */
+  get waiting(): { readonly count: number; readonly bytes: number } {
+    return { count: this.#queue.length, bytes: this.#bytes }
+  }
+
   /** Whether more than what comes by itself may be sent, before the client has acknowledged some. */
   get hasRoom(): boolean {
     const { config } = this.#c2s.server

@@ -128,6 +128,15 @@ export interface Hooks {
   /** At 21, 7 and 1 days. */
   cert_expiring: { acc: undefined; info: { host: string; files: readonly string[]; days: number } }
   reopen_log_hook: { acc: undefined; info: object }
+  /** What holds memory adds itself. */
+  memory_holders: { acc: readonly MemoryHolder[]; info: object }
+}
+
+/** One that holds memory: how many things, and bytes where they can be told; undefined where they cannot. */
+export interface MemoryHolder {
+  readonly name: string
+  readonly count: number | undefined
+  readonly bytes: number | undefined
 }
 
 export interface DiscoInfo {

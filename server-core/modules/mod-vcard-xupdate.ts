@@ -30,6 +30,10 @@ export const modVcardXupdate = defineModule({
       }
     })
     host.hook('remove_user', (_, { user }) => pictures.forget(user))
+    host.hook('memory_holders', (all) => [
+      ...all,
+      { name: 'hashes of pictures', count: pictures.kept, bytes: undefined },
+    ])
   },
 })
 
@@ -39,6 +43,10 @@ class Pictures {
 
   constructor(host: HostContext) {
     this.#host = host
+  }
+
+  get kept(): number {
+    return this.#kept.size
   }
 
   /** '' when there is no picture; undefined when that cannot be found out: then presence stays as the client made it. */

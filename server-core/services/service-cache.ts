@@ -17,6 +17,10 @@ export const serviceCache = defineService({
   start(service, options) {
     const cache = new Cache(options.max_entries, options.lifetime)
     service.provide('cache', cache)
+    service.hook('memory_holders', (all) => [
+      ...all,
+      { name: 'values in the cache', count: cache.size, bytes: undefined },
+    ])
     service.onStop(() => cache.clear())
   },
 })

@@ -35,6 +35,8 @@ export interface Storage {
    * nothing is changed. What others have read before is out of date afterwards.
    */
   restore(file: string): Promise<void>
+  /** The accounts of each host in such a file, which is checked as for a restore; nothing is changed. */
+  backupContent(file: string): Promise<ReadonlyMap<string, number>>
   /** How many changes wait now to be carried out. */
   readonly waiting: number
   /** Tells for each change how long it took until it was durable, in milliseconds; returns what ends that. */

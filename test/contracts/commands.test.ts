@@ -125,6 +125,7 @@ describe.each(names)('%s', (name) => {
       // The record of a call relies on it.
       if (/pass|secret|token|credential|proof/i.test(arg.name)) expect(arg.secret, arg.name).toBe(true)
     }
+    if (command.destroys !== undefined) expect(command.preview, 'it has a --dry-run').toBe(true)
     for (const form of command.forms) {
       expect(command.args.map((arg) => arg.name)).toEqual(expect.arrayContaining([...form.names]))
     }

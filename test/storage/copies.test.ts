@@ -147,8 +147,27 @@ test('what is no sound database of ours changes nothing, and is said in words', 
     expect(failure, name).toBeInstanceOf(StorageUnavailable)
     expect((failure as Error).message, name).toMatch(sentence)
     expect((failure as Error).message, name).not.toContain('.restore')
+    await expect(storage.backupContent(folder.file(name)), name).rejects.toThrow((failure as Error).message)
     expect(await has(150), name).toBe(true)
   }
   expect(readdirSync(folder.path).filter((name) => name.includes('.restore'))).toEqual([])
   expect(existsSync(folder.file('missing'))).toBe(false)
+})
+
+test('what is in a backup can be told before it is restored', async () => {
+  const account = { label: '', format: 'plain', value: 'pw', changed: 0 }
+  for (const [user, host] of [
+    ['a', 'one.example'],
+    ['b', 'one.example'],
+    ['c', 'two.example'],
+  ] as const) {
+    await storage.accounts.create(user, host, [account])
+  }
+  await storage.backup(folder.file('copy'))
+  await storage.removeAccount('a', 'one.example')
+  expect([...(await storage.backupContent(folder.file('copy')))]).toEqual([
+    ['one.example', 2],
+    ['two.example', 1],
+  ])
+  expect(await storage.accounts.count('one.example')).toBe(1)
 })

@@ -3,6 +3,7 @@ import { CommandError, type CommandResult, type CommandSpec, defineCommand } fro
 import { StorageUnavailable } from '../../storage/storage.ts'
 import { prepareHost } from '../../xmpp/jid.ts'
 import type { AdminServer } from '../admin-server.ts'
+import { byText } from '../order.ts'
 import { host, integer, serverFile } from './arguments.ts'
 
 const day = 86_400_000
@@ -33,9 +34,9 @@ export function maintenanceCommands(server: AdminServer): readonly CommandSpec[]
       example: 'backup backup.sqlite',
       ownerOnly: true,
       async run(args) {
-        const failure = await problem(server.storage.backup(args.file))
-        if (failure === undefined) return undefined
-        return { ok: false, text: `${inFile("Can't store backup in", args.file)}: ${failure}` }
+        const done = await outcome(server.storage.backup(args.file))
+        if (done.ok) return undefined
+        return { ok: false, text: `${inFile("Can't store backup in", args.file)}: ${done.problem}` }
       },
     }),
     defineCommand({
@@ -89,7 +90,10 @@ export function maintenanceCommands(server: AdminServer): readonly CommandSpec[]
         ],
       },
       example: 'memory',
-      run: () => server.memory().map(({ name, count, bytes }) => [name, count ?? null, bytes ?? null]),
+      async run() {
+        const holders = await server.memory()
+        return holders.map(({ name, count, bytes }) => [name, count ?? null, bytes ?? null])
+      },
     }),
     s2sNumber('outgoing_s2s_number', 'outgoing'),
     defineCommand({
@@ -103,31 +107,65 @@ export function maintenanceCommands(server: AdminServer): readonly CommandSpec[]
       destroys: 'bulk',
       ownerOnly: true,
       async run(args) {
-        const outcome = await server.reload({ plan: true })
-        if (!outcome.ok) {
-          throw new CommandError(`The server could not start again: ${outcome.complaints.join('; ')}`)
-        }
-        const failure = await problem(server.storage.restore(args.file))
-        if (failure !== undefined) {
-          return { ok: false, text: `${inFile("Can't restore backup from", args.file)}: ${failure}` }
+        await mustStartAgain(server)
+        const done = await outcome(server.storage.restore(args.file))
+        if (!done.ok) {
+          return { ok: false, text: `${inFile("Can't restore backup from", args.file)}: ${done.problem}` }
         }
         // Whoever is connected has read what was there before. The answer goes out first.
         setImmediate(() => server.restart())
         return undefined
       },
+      async preview(args) {
+        await mustStartAgain(server)
+        const found = await outcome(server.storage.backupContent(args.file))
+        if (!found.ok) {
+          return { ok: false, text: `${inFile("Can't restore backup from", args.file)}: ${found.problem}` }
+        }
+        const now = await accountsNow(server)
+        const text = [
+          `The database would be replaced by "${args.file}", which is sound, and the server would restart:`,
+          `    accounts now: ${total(now)}`,
+          `    accounts then: ${total(found.value)}`,
+          `    sessions that would end: ${server.sessions.count()}`,
+        ]
+        return { ok: true, text: text.join('\n') }
+      },
     }),
   ]
 }
 
-/** What went wrong, in words; undefined when nothing did. */
-async function problem(done: Promise<void>): Promise<string | undefined> {
+type Outcome<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problem: string }
+
+/** What came out of it, or what went wrong, in words. */
+async function outcome<T>(done: Promise<T>): Promise<Outcome<T>> {
   try {
-    await done
-    return undefined
+    return { ok: true, value: await done }
   } catch (error) {
-    if (error instanceof StorageUnavailable) return error.message
+    if (error instanceof StorageUnavailable) return { ok: false, problem: error.message }
     throw error
   }
+}
+
+async function mustStartAgain(server: AdminServer): Promise<void> {
+  const plan = await server.reload({ plan: true })
+  if (plan.ok) return
+  throw new CommandError(`The server could not start again: ${plan.complaints.join('; ')}`)
+}
+
+async function accountsNow(server: AdminServer): Promise<ReadonlyMap<string, number>> {
+  const counts = new Map<string, number>()
+  for (const name of [...server.hosts].sort(byText)) {
+    counts.set(name, await server.storage.accounts.count(name))
+  }
+  return counts
+}
+
+/** `3 (example.org: 1, localhost: 2)` */
+function total(counts: ReadonlyMap<string, number>): string {
+  const sum = [...counts.values()].reduce((all, count) => all + count, 0)
+  const hosts = [...counts].map(([name, count]) => `${name}: ${count}`).join(', ')
+  return hosts === '' ? String(sum) : `${sum} (${hosts})`
 }
 
 function served(server: AdminServer, name: string | undefined): string | undefined {

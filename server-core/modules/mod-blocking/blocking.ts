@@ -30,6 +30,11 @@ export class Blocking {
     this.#limit = limit
   }
 
+  /** How many lists are at hand. */
+  get kept(): number {
+    return this.#kept.size
+  }
+
   async handle(request: IqRequest): Promise<Element | undefined> {
     if (!request.from.bare.equals(request.to.bare)) {
       throw new StanzaError('forbidden', 'a blocklist is only for its owner')

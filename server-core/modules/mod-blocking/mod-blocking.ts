@@ -23,5 +23,9 @@ export const modBlocking = defineModule({
     host.hook('roster_get_subscription_lists', (lists, { user }) => blocking.hideFrom(user, lists), 90)
     host.hook('sm_remove_connection_hook', (_, { sid }) => blocking.ended(sid))
     host.hook('remove_user', (_, { user }) => blocking.forget(user))
+    host.hook('memory_holders', (all) => [
+      ...all,
+      { name: 'block lists', count: blocking.kept, bytes: undefined },
+    ])
   },
 })

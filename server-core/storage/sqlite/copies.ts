@@ -43,6 +43,23 @@ export async function backup(database: Database, file: string): Promise<void> {
 
 /** Rejects with StorageUnavailable when the file is not sound, not ours, or from a newer program; nothing is changed then. */
 export async function restore(database: Database, file: string): Promise<void> {
+  await withSoundCopy(database, file, (source) => database.exclusively(() => source.copyTo(database.file)))
+}
+
+/** What such a file holds, checked as for a restore: accounts by host. Rejects as `restore` does. */
+export async function content(database: Database, file: string): Promise<ReadonlyMap<string, number>> {
+  const sql = 'SELECT host, count(*) AS count FROM accounts GROUP BY host ORDER BY host'
+  return withSoundCopy(database, file, async (source) => {
+    const rows = await source.read((db) => db.all(sql) as { host: string; count: number }[])
+    return new Map(rows.map(({ host, count }) => [host, count]))
+  })
+}
+
+async function withSoundCopy<T>(
+  database: Database,
+  file: string,
+  work: (source: Database) => Promise<T>,
+): Promise<T> {
   const own = `${database.file}.${randomBytes(6).toString('hex')}.restore`
   try {
     if (!(await stat(file)).isFile()) throw new StorageUnavailable(`${file} is no file`)
@@ -53,7 +70,7 @@ export async function restore(database: Database, file: string): Promise<void> {
     const source = new Database({ file: own, mustExist: true })
     try {
       await source.open()
-      await database.exclusively(() => source.copyTo(database.file))
+      return await work(source)
     } finally {
       await source.close()
     }

@@ -2,7 +2,7 @@
 import type { Storage } from '../storage.ts'
 import { SqliteAccounts } from './accounts.ts'
 import { SqliteBlocklists } from './blocklists.ts'
-import { backup, restore } from './copies.ts'
+import { backup, content, restore } from './copies.ts'
 import { Database, type DatabaseOptions } from './database.ts'
 import { SqliteLast } from './last.ts'
 import { SqliteOffline } from './offline.ts'
@@ -52,6 +52,10 @@ export class SqliteStorage implements Storage {
 
   async restore(file: string): Promise<void> {
     await restore(this.#database, file)
+  }
+
+  async backupContent(file: string): Promise<ReadonlyMap<string, number>> {
+    return content(this.#database, file)
   }
 
   get waiting(): number {
