@@ -3,6 +3,7 @@ import { readFileSync, realpathSync } from 'node:fs'
 import { relative } from 'node:path'
 import { Command, CommanderError } from 'commander'
 import { commandNames } from './admin/commands/index.ts'
+import { certificateSummary } from './config/certificate-checks.ts'
 import { configPath, formatComplaint, type LoadedConfig, loadConfig } from './config/load.ts'
 import type { Config } from './config/schema.ts'
 import { createLogger, type Logger, reopenLog, setLogLevel } from './log.ts'
@@ -75,8 +76,10 @@ async function check(context: ProgramContext, file: string | undefined): Promise
   const found = loaded.ok ? loaded.warnings : loaded.complaints
   for (const complaint of found) context.stderr.write(`${formatComplaint(complaint)}\n`)
   const name = path ?? 'the default configuration'
-  if (loaded.ok) context.stdout.write(`${name} is in order\n`)
-  else context.stderr.write(`${name}: ${found.length} ${found.length === 1 ? 'mistake' : 'mistakes'}\n`)
+  if (loaded.ok) {
+    context.stdout.write(`${name} is in order\n`)
+    for (const line of await certificateSummary(loaded.config)) context.stdout.write(`${line}\n`)
+  } else context.stderr.write(`${name}: ${found.length} ${found.length === 1 ? 'mistake' : 'mistakes'}\n`)
   return loaded.ok ? 0 : 1
 }
 

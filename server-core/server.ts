@@ -152,6 +152,7 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
     },
     cookie: createHmac('sha256', folder.secret).update('cluster cookie').digest('hex'),
     authenticator: (host) => hosts.get(host)?.authenticator,
+    certificate: (host) => hosts.get(host)?.certificate,
     provided: (host, name) => managed.provided(host, name),
     route: (stanza) => router.route(stanza),
     removeAccount: (user, host) => removeAccount(user, host),

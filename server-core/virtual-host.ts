@@ -1,6 +1,7 @@
 /** A served domain: its accounts, its certificate. */
 import type { SecureContext } from 'node:tls'
 import { isDeepStrictEqual } from 'node:util'
+import type { ShownCertificate } from './admin/admin-server.ts'
 import type { Authenticator } from './auth/authenticator.ts'
 import { openAuthenticator } from './auth/index.ts'
 import type { C2sHost } from './c2s/c2s-server.ts'
@@ -8,6 +9,7 @@ import { type HostOptions, hostOptionNames } from './config/schema.ts'
 import type { OfflineService } from './extend/provided.ts'
 import { every } from './extend/timer.ts'
 import type { Logger } from './log.ts'
+import { certificateProblems, daysLeft } from './net/certificates.ts'
 import { type CertificateFiles, HostCertificate } from './net/tls.ts'
 import type { Storage } from './storage/storage.ts'
 
@@ -121,6 +123,12 @@ export class VirtualHost implements C2sHost {
 
   get secureContext(): SecureContext {
     return this.#certificate.context
+  }
+
+  /** What clients see in TLS. */
+  get certificate(): ShownCertificate {
+    const { found } = this.#certificate
+    return { ...found, daysLeft: daysLeft(found), problems: certificateProblems(found) }
   }
 
   get asksForCertificate(): boolean {

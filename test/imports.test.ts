@@ -92,8 +92,8 @@ const rules: readonly Rule[] = [
   ),
   leaf(
     'config',
-    ['auth/ldap/options.ts', 'log.ts', 'xmpp/'],
-    'options are checked before anything of the server exists; what a directory needs is said beside its backend',
+    ['auth/ldap/options.ts', 'log.ts', 'net/certificates.ts', 'xmpp/'],
+    'options are checked before anything of the server exists; what a directory needs and what a certificate is are said where they are used',
   ),
   leaf('storage', ['log.ts', 'xmpp/'], 'the storage keeps what it is given and knows nothing of who asks'),
   leaf(

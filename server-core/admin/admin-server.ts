@@ -7,6 +7,17 @@ import type { Sessions } from '../routing/session.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { Stanza } from '../xmpp/stanza.ts'
 
+/** A host's certificate as its clients see it. */
+export interface ShownCertificate {
+  readonly file: string
+  readonly names: readonly string[]
+  /** Unix time in milliseconds. */
+  readonly expires: number
+  readonly daysLeft: number
+  /** What clients will not like, in words. */
+  readonly problems: readonly string[]
+}
+
 /** What has become of each change of the configuration, in words. */
 export interface ReloadReport {
   readonly applied: string[]
@@ -59,6 +70,8 @@ export interface AdminServer {
   readonly cookie: string
   /** undefined when the host is not served. */
   authenticator(host: string): Authenticator | undefined
+  /** What its clients see in TLS; undefined when the host is not served. */
+  certificate(host: string): ShownCertificate | undefined
   /** What a module of that host provides; undefined when it is not loaded. */
   provided<K extends keyof Provided>(host: string, name: K): Provided[K] | undefined
   route(stanza: Stanza): void | Promise<void>

@@ -1,9 +1,11 @@
 /** What the schema cannot see: a list of small rules over the whole configuration. A new rule is one more entry. */
 import { constants } from 'node:fs'
-import { access, readFile, stat } from 'node:fs/promises'
+import { access, stat } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { dirname } from 'node:path'
 import { z } from 'zod'
+import { ldapComplaints, ldapFieldsSaid, ldapOptions } from '../auth/ldap/options.ts'
+import { checkCertificates } from './certificate-checks.ts'
 import { type Finding, findings, optionName, type Path, unknownOption, valueAt } from './complaint.ts'
 import type { Fields } from './fields.ts'
 import { reason } from './load-yaml.ts'
@@ -40,6 +42,8 @@ type Rule = (checked: Checked) => readonly Found[] | Promise<readonly Found[]>
 /** The longest path that a UNIX socket can have (sun_path without its NUL); Node cuts longer ones silently. */
 export const maxSocketPath = 107
 
+const ldapOptionNames = Object.keys(ldapFieldsSaid) as (keyof typeof ldapFieldsSaid)[]
+
 /**
  * Each with the options that it takes from `config`: where one of them is wrong in itself, it has nothing to say. What modules
  * and services take is said whatever else is wrong.
@@ -48,6 +52,7 @@ const rules: readonly (readonly [Rule, ...(keyof Config)[]])[] = [
   [hostsTwice, 'hosts'],
   [unservedHosts, 'hosts', 'host_config'],
   [missingProgram, 'hosts', 'host_config', 'auth_method', 'extauth_program'],
+  [directories, 'hosts', 'host_config', 'auth_method', ...ldapOptionNames],
   [listenerAddresses, 'listen'],
   [samePort, 'listen'],
   [unreachableLogin, 'listen'],
@@ -58,7 +63,7 @@ const rules: readonly (readonly [Rule, ...(keyof Config)[]])[] = [
   [moduleOptions],
   [serviceOptions],
   [requiredModules, 'hosts', 'host_config', 'modules'],
-  [certificates, 'certfiles', 'hosts', 'host_config'],
+  [checkCertificates, 'certfiles', 'c2s_cafile', 'hosts', 'host_config'],
   [logFile, 'log_file'],
 ]
 
@@ -101,6 +106,53 @@ function missingProgram({ config }: Checked): Found[] {
       ),
     ]
   })
+}
+
+/** Of each host whose accounts are in a directory: what is missing, what does not fit together, files that are not there. */
+async function directories({ config }: Checked): Promise<Found[]> {
+  const found: Found[] = []
+  for (const host of new Set(config.hosts)) {
+    const options = hostConfig(config, host)
+    const own: Readonly<Record<string, unknown>> = config.host_config[host] ?? {}
+    const place = (option: string): Path =>
+      own[option] === undefined ? [option] : ['host_config', host, option]
+    if (!options.auth_method.includes('ldap')) continue
+    const missing = (['ldap_servers', 'ldap_base'] as const).filter((name) => options[name] === undefined)
+    if (missing.length > 0) {
+      const message = `'ldap' needs the ${missing.length === 1 ? 'option' : 'options'} ${missing.join(' and ')} (host ${host})`
+      found.push(wrong(place('auth_method'), message))
+      continue
+    }
+    for (const sentence of ldapComplaints(ldapOptions(options))) {
+      const [option = '', ...words] = sentence.split(' ')
+      const isThere = valueAt(config, place(option)) !== undefined
+      found.push(
+        isThere
+          ? wrong(place(option), `${words.join(' ')} (host ${host})`)
+          : wrong(place('auth_method'), `${sentence} (host ${host})`),
+      )
+    }
+    for (const option of ldapFiles) {
+      const file = options[option]
+      const problem = file === undefined ? undefined : await unreadable(file)
+      if (problem !== undefined) found.push(wrong(place(option), problem))
+    }
+  }
+  return found.filter(
+    ({ path, message }, i) =>
+      found.findIndex((one) => one.message === message && String(one.path) === String(path)) === i,
+  )
+}
+
+const ldapFiles = ['ldap_password_file', 'ldap_tls_cacertfile', 'ldap_tls_certfile'] as const
+
+async function unreadable(file: string): Promise<string | undefined> {
+  try {
+    await access(file, constants.R_OK)
+    return undefined
+  } catch (error) {
+    return `${file} cannot be read: ${reason(error)}`
+  }
 }
 
 function listenerAddresses({ config }: Checked): Found[] {
@@ -273,28 +325,6 @@ function requiredModules({ config, modules }: Checked): Found[] {
       })
     })
   })
-}
-
-async function certificates({ config }: Checked): Promise<Found[]> {
-  const lists: { path: Path; files: readonly string[] }[] = [{ path: ['certfiles'], files: config.certfiles }]
-  for (const host of config.hosts) {
-    const files: readonly string[] | undefined = config.host_config[host]?.certfiles
-    if (files) lists.push({ path: ['host_config', host, 'certfiles'], files })
-  }
-  const all = lists.flatMap(({ path, files }) => files.map((file, i) => ({ path: [...path, i], file })))
-  const found = await Promise.all(
-    all.map(async ({ path, file }) => ({ path, message: await pemProblem(file) })),
-  )
-  return found.flatMap(({ path, message }) => (message === undefined ? [] : [wrong(path, message)]))
-}
-
-async function pemProblem(file: string): Promise<string | undefined> {
-  try {
-    const text = await readFile(file, 'latin1')
-    return text.includes('-----BEGIN ') ? undefined : `${file} holds no certificate or key in PEM form`
-  } catch (error) {
-    return `${file} cannot be read: ${reason(error)}`
-  }
 }
 
 async function logFile({ config }: Checked): Promise<Found[]> {

@@ -1,22 +1,27 @@
 /**
  * Certificates by host: the configured files, else a self-signed one that is made at the first start and kept in the data
- * folder. A file may hold keys and chains in any order (ejabberd's `certfiles`).
+ * folder.
  */
-import { createHash, createPrivateKey, X509Certificate } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
 import type { Logger } from '../log.ts'
+import {
+  chooseCertificate,
+  daysLeft,
+  type HostsCertificate,
+  type PemFile,
+  readPem,
+  warningDays,
+} from './certificates.ts'
 
 export interface Certificate {
   readonly host: string
   readonly context: SecureContext
-  readonly selfSigned: boolean
-  /** Unix time in milliseconds. */
-  readonly expires: number
+  readonly found: HostsCertificate
 }
 
-const pemBlock = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]+?-----END \1-----/g
 const selfSignedDays = 3_650
 
 /** PEM files. */
@@ -36,8 +41,8 @@ export async function loadCertificate(
 ): Promise<Certificate> {
   const [files, authorities] = await Promise.all([readAll(certfiles), readAll(cafiles)])
   const trust = trustIn(authorities)
-  const certificate = choose(host, files, trust)
-  if (certificate) return certificate
+  const found = chooseCertificate(host, files)
+  if (found) return secured(host, found, trust)
   if (certfiles.length > 0) {
     log.warn({ host, certfiles }, 'no certificate file is for this host; a self-signed certificate is used')
   }
@@ -47,10 +52,6 @@ export async function loadCertificate(
 function readAll(files: readonly string[]): Promise<PemFile[]> {
   return Promise.all(files.map(async (file) => readPem(file, await readFile(file, 'utf8'))))
 }
-
-/** Days before the end of a certificate at which it is said. */
-const warnings = [21, 7, 1]
-const day = 86_400_000
 
 /** A host's certificate while the server runs: taken anew when its files change. */
 export class HostCertificate {
@@ -87,7 +88,23 @@ export class HostCertificate {
     this.#log = log
     this.#current = first
     this.#state = state
+    this.#tellProblems()
     this.daysToWarn()
+  }
+
+  /** What clients see. */
+  get found(): HostsCertificate {
+    return this.#current.found
+  }
+
+  /** A chain that cannot be followed and the like; the end of the certificate is told apart. */
+  #tellProblems(): void {
+    const { file, missingIssuer } = this.found
+    if (missingIssuer === undefined) return
+    this.#log.warn(
+      { host: this.#host, file, issuer: missingIssuer },
+      'the chain of the certificate is not complete',
+    )
   }
 
   get context(): SecureContext {
@@ -114,20 +131,25 @@ export class HostCertificate {
       return false
     }
     this.#warned = Number.POSITIVE_INFINITY
+    const { file, expires } = this.found
     this.#log.info(
-      { host: this.#host, expires: new Date(this.#current.expires).toISOString() },
+      { host: this.#host, file, expires: new Date(expires).toISOString() },
       'certificate renewed',
     )
+    this.#tellProblems()
     return true
   }
 
   /** The days that are left, when it is time to say so: once at 21, 7 and 1. */
   daysToWarn(now = Date.now()): number | undefined {
-    const days = Math.floor((this.#current.expires - now) / day)
-    const limit = warnings.filter((one) => days <= one).at(-1)
+    const days = daysLeft(this.found, now)
+    const limit = warningDays.filter((one) => days <= one).at(-1)
     if (limit === undefined || limit >= this.#warned) return undefined
     this.#warned = limit
-    this.#log.warn({ host: this.#host, days }, 'the certificate ends soon')
+    this.#log.warn(
+      { host: this.#host, days },
+      days < 0 ? 'the certificate has ended' : 'the certificate ends soon',
+    )
     return days
   }
 }
@@ -141,68 +163,25 @@ async function stateOf({ certfiles, cafiles }: CertificateFiles): Promise<string
   return (await Promise.all(states)).join('\n')
 }
 
-/** What one PEM file holds, in its order. */
-interface PemFile {
-  readonly file: string
-  readonly chain: readonly string[]
-  readonly keys: readonly string[]
-  /** Lists of revoked certificates. */
-  readonly revoked: readonly string[]
-}
-
-function readPem(file: string, text: string): PemFile {
-  const blocks = [...text.matchAll(pemBlock)]
-  const chain = blocks.filter((block) => block[1] === 'CERTIFICATE').map((block) => block[0])
-  const keys = blocks.filter((block) => block[1]?.endsWith('PRIVATE KEY')).map((block) => block[0])
-  const revoked = blocks.filter((block) => block[1] === 'X509 CRL').map((block) => block[0])
-  if (chain.length + keys.length + revoked.length === 0)
-    throw new Error(`${file} holds no certificate or private key`)
-  return { file, chain, keys, revoked }
-}
-
 /** Whose word is taken for a client's certificate. */
 type Trust = Pick<SecureContextOptions, 'ca' | 'crl'>
 
 function trustIn(files: readonly PemFile[]): Trust {
-  const ca = files.flatMap(({ chain }) => chain)
+  const ca = files.flatMap(({ certificates }) => certificates.map(String))
   const crl = files.flatMap(({ revoked }) => revoked)
   return { ...(ca.length > 0 ? { ca } : {}), ...(crl.length > 0 ? { crl } : {}) }
 }
 
-/**
- * The certificate that is valid for the host, with its key from whichever file has it; of several the one that is valid
- * longest. Undefined when all are for others. Throws an Error when the key is missing.
- */
-function choose(
-  host: string,
-  files: readonly PemFile[],
-  trust: Trust,
-  isSelfSigned = false,
-): Certificate | undefined {
-  const keys = files.flatMap((file) => file.keys)
-  let best: Certificate | undefined
-  for (const { file, chain } of files) {
-    const [leaf] = chain
-    if (leaf === undefined) continue
-    const x509 = new X509Certificate(leaf)
-    if (x509.checkHost(host) === undefined) continue
-    const key = keys.find((one) => x509.checkPrivateKey(createPrivateKey(one)))
-    if (key === undefined) {
-      throw new Error(`the private key of the certificate in ${file} is in none of the certificate files`)
-    }
-    const expires = Date.parse(x509.validTo)
-    if (best && best.expires >= expires) continue
-    const context = createSecureContext({
-      key,
-      cert: chain.join('\n'),
-      minVersion: 'TLSv1.2',
-      ...trust,
-      // a session in which a client has shown its certificate is continued with this host only
-      sessionIdContext: createHash('sha256').update(host).digest('hex').slice(0, 32),
-    })
-    best = { host, context, selfSigned: isSelfSigned, expires }
-  }
-  return best
+function secured(host: string, found: HostsCertificate, trust: Trust): Certificate {
+  const context = createSecureContext({
+    key: found.key,
+    cert: found.chain.join('\n'),
+    minVersion: 'TLSv1.2',
+    ...trust,
+    // a session in which a client has shown its certificate is continued with this host only
+    sessionIdContext: createHash('sha256').update(host).digest('hex').slice(0, 32),
+  })
+  return { host, context, found }
 }
 
 async function selfSigned(host: string, trust: Trust, dataDir: string, log: Logger): Promise<Certificate> {
@@ -212,15 +191,15 @@ async function selfSigned(host: string, trust: Trust, dataDir: string, log: Logg
     if (error.code === 'ENOENT') return undefined
     throw error
   })
-  const before = kept === undefined ? undefined : choose(host, [readPem(file, kept)], trust, true)
-  if (before && before.expires > Date.now()) return before
+  const before = kept === undefined ? undefined : chooseCertificate(host, [readPem(file, kept)])
+  if (before && before.expires > Date.now()) return secured(host, before, trust)
   const pem = await makeSelfSigned(host)
   await mkdir(folder, { recursive: true, mode: 0o700 })
   await writeFile(file, pem, { mode: 0o600 })
   log.info({ host, file }, 'made a self-signed certificate')
-  const made = choose(host, [readPem(file, pem)], trust, true)
+  const made = chooseCertificate(host, [readPem(file, pem)])
   if (!made) throw new Error(`the self-signed certificate in ${file} is not valid for ${host}`)
-  return made
+  return secured(host, made, trust)
 }
 
 async function makeSelfSigned(host: string): Promise<string> {

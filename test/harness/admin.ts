@@ -37,6 +37,7 @@ export function bareServer(more: Partial<AdminServer> = {}): AdminServer {
     logDestination: 'nowhere',
     logFile: undefined,
     cookie: 'crumbs',
+    certificate: () => undefined,
     authenticator: () => undefined,
     provided: () => undefined,
     route: () => undefined,

@@ -40,8 +40,8 @@ async function handshake(
 describe('the certificate that is made when there is none', () => {
   it('is for the host, kept for the next start, and nobody else may read its key', async () => {
     const first = await load('verona.example')
-    expect(first).toMatchObject({ host: 'verona.example', selfSigned: true })
-    expect(first.expires).toBeGreaterThan(Date.now() + 5 * 365 * 86_400_000)
+    expect(first).toMatchObject({ host: 'verona.example', found: { selfSigned: true } })
+    expect(first.found.expires).toBeGreaterThan(Date.now() + 5 * 365 * 86_400_000)
     const file = folder.file('certificates/verona.example.pem')
     expect(statSync(file).mode & 0o777).toBe(0o600)
     const kept = readFileSync(file, 'utf8')
@@ -60,8 +60,10 @@ describe('configured certificates', () => {
   it('serve the host that they are for; others get one of their own', async () => {
     await load('mantua.example')
     const file = folder.file('certificates/mantua.example.pem')
-    expect(await load('mantua.example', [file])).toMatchObject({ selfSigned: false })
-    expect(await load('padua.example', [file])).toMatchObject({ selfSigned: true })
+    expect((await load('mantua.example', [file])).found.file).toBe(file)
+    expect((await load('padua.example', [file])).found.file).toBe(
+      folder.file('certificates/padua.example.pem'),
+    )
   })
 
   it.each([
@@ -100,7 +102,7 @@ describe('certificates and keys in files of their own', () => {
     writeFileSync(chain, certificate)
     writeFileSync(secret, key)
     const other = folder.file('certificates/mantua.example.pem')
-    expect(await load('siena.example', [secret, other, chain])).toMatchObject({ selfSigned: false })
+    expect((await load('siena.example', [secret, other, chain])).found.file).toBe(chain)
     await expect(load('siena.example', [chain])).rejects.toThrow(/is in none of the certificate files/)
   })
 })

@@ -5,6 +5,7 @@
 import type { CommandSpec } from '../../extend/command.ts'
 import type { AdminServer } from '../admin-server.ts'
 import { accountCommands } from './accounts.ts'
+import { certificateCommands } from './certificates.ts'
 import { configurationCommands } from './configuration.ts'
 import { coreCommands } from './core.ts'
 import { gdprCommands } from './gdpr.ts'
@@ -25,6 +26,7 @@ export type CommandFamily = (server: AdminServer) => readonly CommandSpec[]
 
 /** There without any service. */
 export const coreFamilies: readonly CommandFamily[] = [
+  certificateCommands,
   configurationCommands,
   coreCommands,
   maintenanceCommands,
