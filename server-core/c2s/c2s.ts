@@ -394,11 +394,6 @@ export class C2s implements Session {
     if (this.#stored) this.#later(this.#stored.send())
   }
 
-  /** What the client sent last has been dealt with. */
-  async inputHandled(): Promise<void> {
-    await this.#input
-  }
-
   get served(): C2sHost {
     if (!this.host) throw new StreamError('host-unknown')
     return this.host
@@ -486,13 +481,18 @@ export class C2s implements Session {
     })
   }
 
-  /** A new connection of the same client continues this session; it knows `h` of our stanzas. */
-  takeOver(fresh: C2s, h: number): void {
-    const { management } = this
-    if (!management) return
-    management.confirm(h)
+  /** Its client is about to go on elsewhere: resolves when what it has sent on this connection has been dealt with. */
+  async abandonConnection(): Promise<void> {
     this.receiver.detach()
     if (!this.connection.closed) this.stream.fail(new StreamError('conflict', 'Resumed by new connection'))
+    if (!this.detached) this.#detach('the client resumes')
+    await this.#input
+  }
+
+  /** A new connection of the same client continues this session, which has no connection now. */
+  takeOver(fresh: C2s): void {
+    const { management } = this
+    if (!management) return
     const { connection, receiver, stream } = fresh
     fresh.handOver()
     this.connection = connection

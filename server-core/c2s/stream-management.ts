@@ -229,10 +229,11 @@ async function resume(c2s: C2s, element: Element): Promise<void> {
   const h = readCounter(element)
   const { resumable } = c2s.server
   const before = resumable.find(id, c2s.user, c2s.served.name)
-  await before?.inputHandled()
+  before?.management?.confirm(h)
+  await before?.abandonConnection()
   if (c2s.state !== waitForBind) return
   // it may have ended meanwhile
-  if (before && resumable.find(id, c2s.user, c2s.served.name) === before) return before.takeOver(c2s, h)
+  if (before && resumable.find(id, c2s.user, c2s.served.name) === before) return before.takeOver(c2s)
   c2s.stream.send(failed('item-not-found', resumable.handledBefore(id, c2s.user, c2s.served.name)))
 }
 

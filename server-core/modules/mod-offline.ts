@@ -9,6 +9,7 @@ import { defineModule, type HostContext } from '../extend/gen-mod.ts'
 import { type Stop, stop } from '../extend/hooks.ts'
 import type { OfflineService } from '../extend/provided.ts'
 import { Turns } from '../extend/turns.ts'
+import type { Session } from '../routing/session.ts'
 import { isAnonymous } from '../routing/session.ts'
 import type { OfflineMessage } from '../storage/storage.ts'
 import {
@@ -47,7 +48,7 @@ export const modOffline = defineModule({
     host.hook('offline_message_hook', (_, { stanza }) => offline.keep(stanza))
     host.hook('resend_offline_messages_hook', async (stanzas, { user, session }) => [
       ...stanzas,
-      ...(await offline.take(user, session.sid)),
+      ...(await offline.take(user, session)),
     ])
     host.hook('sm_remove_connection_hook', (_, { sid, jid }) => offline.release(jid.user, sid))
     host.hook('remove_user', (_, { user }) => offline.forget(user))
@@ -118,11 +119,15 @@ class Offline implements OfflineService {
   }
 
   /** What no other session has got; from now on this one has it. */
-  async take(user: string, sid: string): Promise<readonly Stanza[]> {
+  async take(user: string, session: Session): Promise<readonly Stanza[]> {
+    const { jid, sid } = session
     return this.#turns.take(user, async () => {
+      const messages = await this.#host.storage.offline.list(user, this.#host.host)
+      // it has ended meanwhile: nobody would take back what it is handed now
+      if (this.#host.sessions.find(jid)?.sid !== sid) return []
       const handed = this.#handed.get(user) ?? new Map<number, string>()
       const stanzas: Stanza[] = []
-      for (const message of await this.#host.storage.offline.list(user, this.#host.host)) {
+      for (const message of messages) {
         const stanza = handed.has(message.seq) ? undefined : this.#stanzaOf(user, message)
         if (stanza === undefined) continue
         handed.set(message.seq, sid)

@@ -9,14 +9,20 @@ import type { C2sServer } from '../../server-core/c2s/c2s-server.ts'
 import { ResumableSessions } from '../../server-core/c2s/stream-management.ts'
 import { configSchema } from '../../server-core/config/schema.ts'
 import { IqHandlers } from '../../server-core/extend/gen-iq-handler.ts'
+import type { ModuleSpec } from '../../server-core/extend/gen-mod.ts'
 import { HookRegistry } from '../../server-core/extend/hooks.ts'
+import { ModuleManager, type ModuleOptions } from '../../server-core/extend/module-manager.ts'
 import type { OfflineService } from '../../server-core/extend/provided.ts'
+import { silentLogger } from '../../server-core/log.ts'
 import { AddressLimits } from '../../server-core/net/address-limits.ts'
 import { Connection } from '../../server-core/net/connection.ts'
 import { LocalRouter } from '../../server-core/routing/local-router.ts'
 import { Router } from '../../server-core/routing/router.ts'
 import { SessionManager } from '../../server-core/routing/session-manager.ts'
+import { openStorage } from '../../server-core/storage/index.ts'
+import type { Storage } from '../../server-core/storage/storage.ts'
 import { TestClient } from '../harness/client.ts'
+import { temporaryFolder } from '../harness/folder.ts'
 
 export const host = 'localhost'
 
@@ -24,6 +30,13 @@ export interface RigOptions {
   /** Where clients seem to come from. */
   readonly address?: string
   readonly checkPassword?: AuthBackend['checkPassword']
+}
+
+/** Modules that run in a rig, on a storage of its own. */
+export interface RigModules {
+  readonly storage: Storage
+  readonly manager: ModuleManager
+  stop(): Promise<void>
 }
 
 export class Rig {
@@ -38,7 +51,7 @@ export class Rig {
   readonly log: readonly Record<string, unknown>[]
   readonly #close: () => void
 
-  private constructor(parts: Omit<Rig, 'login' | 'close' | 'session'>, close: () => void) {
+  private constructor(parts: Omit<Rig, 'login' | 'close' | 'session' | 'startModules'>, close: () => void) {
     this.port = parts.port
     this.hooks = parts.hooks
     this.iqs = parts.iqs
@@ -137,6 +150,38 @@ export class Rig {
       resource: 'r',
       ...more,
     })
+  }
+
+  /** Starts modules of the host, before anybody logs in. */
+  async startModules(
+    table: readonly ModuleSpec[],
+    options: Readonly<Record<string, ModuleOptions>>,
+  ): Promise<RigModules> {
+    const { hooks, iqs, router, sessions } = this
+    const folder = temporaryFolder('rig')
+    const storage = await openStorage('sqlite', { file: folder.file('data.sqlite') })
+    const manager = new ModuleManager({
+      table,
+      version: '0.0.0',
+      storage,
+      sessions,
+      router,
+      iqs,
+      hooks,
+      log: silentLogger(),
+      accountExists: async () => true,
+      addCommand: () => () => undefined,
+    })
+    await manager.startAll(host, options)
+    return {
+      storage,
+      manager,
+      async stop() {
+        await manager.stopAll(host)
+        await storage.close()
+        folder.remove()
+      },
+    }
   }
 
   /** The server's side of a client. */

@@ -160,9 +160,19 @@ describe('what comes back', () => {
     const first = await host.login(`${romeo}/orchard`, { available: false })
     const second = await host.login(`${romeo}/balcony`, { available: false })
     expect(await resend(first)).toHaveLength(1)
-    await host.logout(second)
+    await host.logout(await host.login(`${romeo}/garden`, { available: false }))
     expect(await resend(second)).toEqual([])
     await host.logout(first)
+    expect(bodies(await resend(second))).toEqual(['one'])
+  })
+
+  it('is not given to a session that ended while the store was asked: the next one gets it', async () => {
+    await message('<body>one</body>')
+    const first = await host.login(`${romeo}/orchard`, { available: false })
+    const given = resend(first)
+    await host.logout(first)
+    expect(await given).toEqual([])
+    const second = await host.login(`${romeo}/orchard`, { available: false })
     expect(bodies(await resend(second))).toEqual(['one'])
   })
 
