@@ -1,5 +1,5 @@
 /** The client's end of the control socket: finds it, and makes calls on it. */
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import {
@@ -12,7 +12,8 @@ import {
   notifications,
   type Row,
 } from '../server-core/admin/control-protocol.ts'
-import type { GlobalOptions } from './words.ts'
+import { type KnownServer, knownServers } from './servers.ts'
+import { type GlobalOptions, UsageError } from './words.ts'
 
 /** Nobody answers, or the connection was lost; the message is a sentence, exit 3. */
 export class NoServer extends Error {
@@ -46,24 +47,12 @@ export interface Place {
   readonly because: string
 }
 
-/** In this order: --socket, --server, $GATEHOUSE_SOCKET, the configuration, ./data/gatehouse.sock. */
-export async function findSockets(
-  options: GlobalOptions,
-  { cwd, environment }: Surroundings,
-): Promise<Place[]> {
+/** In this order: --socket, --server, $GATEHOUSE_SOCKET, the configuration, the usual server, ./data/gatehouse.sock. */
+export async function findSockets(options: GlobalOptions, surroundings: Surroundings): Promise<Place[]> {
+  const { cwd, environment } = surroundings
   const variable = environment['GATEHOUSE_SOCKET']
   if (options.socket !== undefined) return [{ path: resolve(cwd, options.socket), because: '--socket' }]
-  if (options.server !== undefined) {
-    const folder = resolve(cwd, options.server)
-    const file = join(folder, 'gatehouse.yml')
-    const said = await socketsOf(file)
-    if (said) return said.map((path) => ({ path, because: file }))
-    const because = '--server'
-    return [
-      { path: join(folder, 'gatehouse.sock'), because },
-      { path: join(folder, 'data/gatehouse.sock'), because },
-    ]
-  }
+  if (options.server !== undefined) return socketsOfServer(options.server, surroundings)
   if (variable) return [{ path: resolve(cwd, variable), because: '$GATEHOUSE_SOCKET' }]
   const named = options.config ?? (environment['GATEHOUSE_CONFIG'] || undefined)
   const file = resolve(cwd, named ?? 'gatehouse.yml')
@@ -71,7 +60,37 @@ export async function findSockets(
   if (said) return said.map((path) => ({ path, because: file }))
   if (named !== undefined)
     throw new NoServer(`The configuration ${file} cannot be read, so its socket is unknown.`)
+  const known = await knownServers(surroundings)
+  const usual = known?.servers.get(known.default ?? '')
+  if (known && usual) return placesOf(usual, `the default of ${known.file}`)
   return [{ path: resolve(cwd, 'data/gatehouse.sock'), because: 'the usual place' }]
+}
+
+/** A name of the client's own configuration, or the folder that the server runs in. */
+async function socketsOfServer(name: string, surroundings: Surroundings): Promise<Place[]> {
+  const known = name.includes('/') ? undefined : await knownServers(surroundings)
+  const server = known?.servers.get(name)
+  if (server) return placesOf(server, `${name} in ${known?.file}`)
+  const folder = resolve(surroundings.cwd, name)
+  if (name.includes('/') || existsSync(folder)) return placesOf({ folder }, '--server')
+  const names = [...(known?.servers.keys() ?? [])].join(', ')
+  throw new UsageError(
+    known
+      ? `there is no server '${name}' in ${known.file}; there are: ${names || 'none'}`
+      : `there is no server '${name}': neither such a folder, nor a configuration of names (~/.config/gatehouse/ctl.yml)`,
+  )
+}
+
+async function placesOf(server: KnownServer, because: string): Promise<Place[]> {
+  if ('socket' in server) return [{ path: server.socket, because }]
+  const file = 'config' in server ? server.config : join(server.folder, 'gatehouse.yml')
+  const said = await socketsOf(file)
+  if (said) return said.map((path) => ({ path, because: file }))
+  if ('config' in server) throw new NoServer(`The configuration ${file} (${because}) cannot be read.`)
+  return [
+    { path: join(server.folder, 'gatehouse.sock'), because },
+    { path: join(server.folder, 'data/gatehouse.sock'), because },
+  ]
 }
 
 /** The sockets that a server's configuration names; undefined when it cannot be read. Checking it is the server's affair. */

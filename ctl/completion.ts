@@ -4,6 +4,7 @@ import { withLocal } from './help.ts'
 import { localCommands } from './local.ts'
 import { globalOptions } from './options.ts'
 import { exit, type Program } from './run.ts'
+import { knownServers } from './servers.ts'
 import { commandName, outputs, UsageError, type Word } from './words.ts'
 
 const scripts: Readonly<Record<string, string>> = {
@@ -51,6 +52,7 @@ export async function candidates(program: Program, words: readonly string[]): Pr
   const word = words.at(-1) ?? ''
   const before = words.slice(0, -1)
   if (before.at(-1) === '--output') return outputs.filter((format) => format.startsWith(word))
+  if (before.at(-1) === '--server') return serverNames(program, word)
   if (word.startsWith('--')) return optionNames().filter((name) => name.startsWith(word))
   const plain = withoutOptions(before)
   const description = await described(program)
@@ -62,6 +64,11 @@ export async function candidates(program: Program, words: readonly string[]): Pr
   if (name === 'help' || name === 'watch') return given.length === 0 ? names : []
   if (name === 'completion') return Object.keys(scripts).filter((shell) => shell.startsWith(word))
   return description ? argumentValues(program, description, name, given, word) : []
+}
+
+async function serverNames(program: Program, word: string): Promise<string[]> {
+  const known = await knownServers(program.context).catch(() => undefined)
+  return [...(known?.servers.keys() ?? [])].filter((name) => name.startsWith(word))
 }
 
 function optionNames(): string[] {

@@ -56,6 +56,9 @@ export function manPage(commands: readonly CommandDescription[]): string {
     '.TP',
     '.I ./data/gatehouse.sock',
     text('the control socket, unless the configuration names others'),
+    '.TP',
+    '.I ~/.config/gatehouse/ctl.yml',
+    text('servers by name, for --server; else /etc/gatehouse/ctl.yml'),
     '',
   ].join('\n')
 }

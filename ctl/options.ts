@@ -22,7 +22,10 @@ export function globalOptions(): Command {
     .allowUnknownOption()
     .allowExcessArguments()
     .option('--socket <path>', 'control socket of the server')
-    .option('--server <folder>', 'folder that the server runs in')
+    .option(
+      '--server <name>',
+      'server by its name in ~/.config/gatehouse/ctl.yml, or the folder that it runs in',
+    )
     .option('--config <file>', "the server's configuration, which says where its socket is")
     .addOption(new Option('--output <format>', 'how results are printed').choices(outputs))
     .option('--fields <names>', 'columns to print, separated by commas', (text) => text.split(','))

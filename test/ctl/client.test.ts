@@ -75,6 +75,72 @@ describe('the socket is looked for', () => {
   })
 })
 
+describe('servers have names in a configuration of the person', () => {
+  const environment = () => ({ XDG_CONFIG_HOME: folder.path, HOME: folder.file('home') })
+  const find = async (options: Record<string, string>, more: Record<string, string> = {}) => {
+    const places = await findSockets(options, { cwd: '/nowhere', environment: { ...environment(), ...more } })
+    return places.map(({ path, because }) => [path, because].map((text) => text.replaceAll(folder.path, '.')))
+  }
+  const write = (text: string) => {
+    mkdirSync(folder.file('gatehouse'), { recursive: true })
+    writeFileSync(folder.file('gatehouse/ctl.yml'), text)
+  }
+
+  test('as a socket, a configuration or a folder, and one of them is the usual one', async () => {
+    write(
+      'default: b\nservers:\n  a: ../a.sock\n  b: {socket: ~/b.sock}\n  c: {config: ../c.yml}\n  d: {folder: /srv/d}\n',
+    )
+    writeFileSync(folder.file('c.yml'), 'data_dir: state\n')
+    expect(await find({ server: 'a' })).toEqual([['./a.sock', 'a in ./gatehouse/ctl.yml']])
+    expect(await find({ server: 'b' })).toEqual([['./home/b.sock', 'b in ./gatehouse/ctl.yml']])
+    expect(await find({ server: 'c' })).toEqual([['./state/gatehouse.sock', './c.yml']])
+    expect((await find({ server: 'd' })).map(([path]) => path)).toEqual([
+      '/srv/d/gatehouse.sock',
+      '/srv/d/data/gatehouse.sock',
+    ])
+    expect(await find({})).toEqual([['./home/b.sock', 'the default of ./gatehouse/ctl.yml']])
+    expect(await find({}, { GATEHOUSE_SOCKET: '/e' })).toEqual([['/e', '$GATEHOUSE_SOCKET']])
+    await expect(find({ server: 'e' })).rejects.toThrow(
+      /there is no server 'e' in .*; there are: a, b, c, d$/,
+    )
+  })
+
+  test('in ~/.config when nothing else is said', async () => {
+    mkdirSync(folder.file('home/.config/gatehouse'), { recursive: true })
+    writeFileSync(folder.file('home/.config/gatehouse/ctl.yml'), 'servers: {x: /x.sock}\n')
+    expect(await find({ server: 'x' }, { XDG_CONFIG_HOME: '' })).toEqual([
+      ['/x.sock', 'x in ./home/.config/gatehouse/ctl.yml'],
+    ])
+    expect(await find({}, { XDG_CONFIG_HOME: '' })).toEqual([
+      ['/nowhere/data/gatehouse.sock', 'the usual place'],
+    ])
+  })
+
+  test.each([
+    ['servers: [a]', 'servers must be a mapping of names'],
+    ['servers: {a: {sock: /x}}', 'a is the path of a control socket, or one of {socket: PATH}'],
+    ['servers: {a: {socket: /x, folder: /y}}', 'a is the path of a control socket'],
+    ['default: b\nservers: {a: /x}', 'default is the name of one of the servers (a)'],
+    ['server: {a: /x}', "unknown option 'server'; there are: default, servers"],
+    ['a: "', 'is no YAML'],
+  ])('a mistake in it is a sentence: %s', async (text, sentence) => {
+    write(text)
+    const result = await ctl(['--server', 'a', 'stats', 'x'], { environment: environment() })
+    expect(result).toMatchObject({ code: 2, stdout: '' })
+    expect(result.stderr).toContain(`${folder.file('gatehouse/ctl.yml')}`)
+    expect(result.stderr).toContain(sentence)
+    expect(result.stderr.trimEnd()).not.toContain('\n')
+  })
+
+  test('without one a name is a folder, or it is not known', async () => {
+    await expect(find({ server: 'x' })).rejects.toThrow("there is no server 'x': neither such a folder, nor")
+    expect((await find({ server: './x' })).map(([path]) => path)).toEqual([
+      '/nowhere/x/gatehouse.sock',
+      '/nowhere/x/data/gatehouse.sock',
+    ])
+  })
+})
+
 describe('no server is one sentence and exit 3', () => {
   test.each([
     ['nothing there', () => undefined, 'No server answers on PATH (--socket). Start one'],

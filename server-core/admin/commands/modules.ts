@@ -99,7 +99,7 @@ function optionsOf(text: string | undefined): Readonly<Record<string, unknown>> 
   if (text === undefined || text.trim() === '') return undefined
   let value: unknown
   try {
-    value = parse(text, { logLevel: 'silent' })
+    value = parse(text, { logLevel: 'error' })
   } catch (error) {
     throw new CommandError(`The options are no YAML: ${(error as Error).message.split('\n')[0]}`)
   }
