@@ -4,6 +4,7 @@
  * started so often that ejabberd gives up on external authentication for ever.
  */
 import { BackendUnavailable } from '../server-core/auth/backend.ts'
+import { Throttle } from '../server-core/auth/throttle.ts'
 import type { Logger } from '../server-core/log.ts'
 import { allOperations, type HostKind, HostKindMistake, type HostKindName, hostKinds } from './host-kind.ts'
 import { Learner } from './learner.ts'
@@ -12,7 +13,6 @@ import { Deployment, type Plan } from './plan.ts'
 import { RecentChanges } from './recent-changes.ts'
 import { SqliteBackend } from './sqlite.ts'
 import type { Statistics } from './statistics.ts'
-import { Throttle } from './throttle.ts'
 import type { FailureReply } from './wire.ts'
 
 /** How long until a configuration with mistakes is read again: at first, and at most; in milliseconds. */

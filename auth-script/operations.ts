@@ -1,13 +1,13 @@
 /** One request of the server: read, checked, carried out. Whatever happens in here, only a backend's yes becomes "allow". */
 import type { Answer, Authenticator } from '../server-core/auth/authenticator.ts'
 import { BackendUnavailable } from '../server-core/auth/backend.ts'
+import type { Throttle } from '../server-core/auth/throttle.ts'
 import { decodeRequest, isOperation, type Operation, type Request } from '../server-core/extauth/packets.ts'
 import type { Logger } from '../server-core/log.ts'
 import { prepareHost, prepareUser } from '../server-core/xmpp/jid.ts'
 import type { Learner } from './learner.ts'
 import type { Deployment } from './plan.ts'
 import { type RecentChanges, replayWindow } from './recent-changes.ts'
-import type { Throttle } from './throttle.ts'
 
 /** The reason is for the log. A failure is no answer: it could not be found out. */
 export type Outcome =

@@ -67,6 +67,7 @@ export class Hosts {
       isAnonymous,
       log,
       offline: () => modules.provided(name, 'offline'),
+      legacyAuth: () => modules.provided(name, 'legacyAuth') ?? false,
       certificateExpires: (host, files, days) => void hooks.run('cert_expiring', '', { host, files, days }),
     })
   }

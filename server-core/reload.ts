@@ -51,6 +51,7 @@ const effects: Readonly<Record<ServerOption, Effect>> = {
   connections_per_address: 'applied',
   disable_sasl_scram_downgrade_protection: 'applied',
   max_user_sessions_action: 'applied',
+  failed_login_delay: 'applied',
   failed_logins_per_minute: 'applied',
   iq_needs_presence: 'applied',
   hook_timeout: 'applied',

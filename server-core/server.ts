@@ -9,6 +9,7 @@ import { CommandRegistry } from './admin/command-registry.ts'
 import { coreFamilies } from './admin/commands/index.ts'
 import { startControl } from './admin/control-socket.ts'
 import { adminModules } from './admin-modules.ts'
+import { Throttle } from './auth/throttle.ts'
 import { C2s } from './c2s/c2s.ts'
 import type { C2sServer } from './c2s/c2s-server.ts'
 import { watchIdle } from './c2s/idle.ts'
@@ -237,6 +238,7 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
     sessions,
     hooks,
     limits: new AddressLimits(live.addresses),
+    throttle: new Throttle(() => config.failed_login_delay),
     resumable: new ResumableSessions(),
     log,
   }

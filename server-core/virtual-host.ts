@@ -22,6 +22,8 @@ export interface VirtualHostOptions {
   readonly log: Logger
   /** What a module of this host provides for offline messages. */
   offline(): OfflineService | undefined
+  /** Whether mod_legacy_auth is loaded. */
+  legacyAuth(): boolean
   isAnonymous(user: string, host: string): boolean
   /** So many days are left of the certificate in these files. */
   certificateExpires(host: string, files: readonly string[], days: number): void
@@ -133,6 +135,10 @@ export class VirtualHost implements C2sHost {
 
   get asksForCertificate(): boolean {
     return this.#certificate.asksClients
+  }
+
+  get legacyAuth(): boolean {
+    return this.#environment.legacyAuth()
   }
 
   get sharesAnonymousNames(): boolean {

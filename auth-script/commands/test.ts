@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { pino } from 'pino'
 import type { AuthBackend, Verdict } from '../../server-core/auth/backend.ts'
+import { Throttle } from '../../server-core/auth/throttle.ts'
 import type { Logger } from '../../server-core/log.ts'
 import { prepareHost, prepareUser } from '../../server-core/xmpp/jid.ts'
 import { askPassword } from '../ask-password.ts'
@@ -12,7 +13,6 @@ import { type Flags, UsageError } from '../options.ts'
 import { Deployment, type Plan } from '../plan.ts'
 import type { ExtauthContext } from '../program.ts'
 import { RecentChanges } from '../recent-changes.ts'
-import { Throttle } from '../throttle.ts'
 import type { AddCommand } from './index.ts'
 
 export const test: AddCommand = (program, context, done) => {

@@ -217,6 +217,18 @@ export class Accounts {
     return (await this.#storage.accounts.countWithout(host, [scramFormatName(hash), 'plain'])) === 0
   }
 
+  /** The password of an account; undefined when it is unknown, or its password is kept otherwise. */
+  async plainPassword(user: string, host: string): Promise<string | undefined> {
+    const credentials = await this.#storage.accounts.credentials(user, host)
+    const plain = credentials.find(({ label, format }) => label === '' && format === 'plain')
+    return plain && this.#usable('plain', () => plainText(plain.value))
+  }
+
+  /** Whether every account of the host has its password kept as it is. */
+  async keepsPlain(host: string): Promise<boolean> {
+    return (await this.#storage.accounts.countWithout(host, ['plain'])) === 0
+  }
+
   /** Waits for passwords that are being kept anew. */
   async close(): Promise<void> {
     await Promise.all(this.#rewriting)

@@ -159,11 +159,20 @@ export class Authenticator {
     return offered
   }
 
-  async #offersScram(hash: ScramHash): Promise<boolean> {
+  /** Whether digests of passwords can be checked for every account, as far as can be found out now. */
+  keepsPlain(): Promise<boolean> {
+    return this.#allWithPasswords((backend) => backend.keepsPlain?.(this.host))
+  }
+
+  #offersScram(hash: ScramHash): Promise<boolean> {
+    return this.#allWithPasswords((backend) => backend.offersScram?.(this.host, hash))
+  }
+
+  async #allWithPasswords(can: (backend: AuthBackend) => Promise<boolean> | undefined): Promise<boolean> {
     const asked = this.#chain.filter(({ backend }) => backend.hasPasswords !== false)
     for (const { name, backend } of asked) {
       try {
-        if (!(await backend.offersScram?.(this.host, hash))) return false
+        if (!(await can(backend))) return false
       } catch (error) {
         this.#outage(name, error, never)
         return false
@@ -173,12 +182,26 @@ export class Authenticator {
   }
 
   /** The keys of an account; undefined when it is unknown or has none of that hash. */
-  async scramKeys(user: string, hash: ScramHash, signal: AbortSignal): Promise<ScramKeys | undefined> {
+  scramKeys(user: string, hash: ScramHash, signal: AbortSignal): Promise<ScramKeys | undefined> {
+    return this.#ofAccount(user, signal, (backend) => backend.scramKeys?.(user, this.host, hash, signal))
+  }
+
+  /** The password of an account; undefined when it is unknown, or its password is not kept as it is. */
+  plainPassword(user: string, signal: AbortSignal): Promise<string | undefined> {
+    return this.#ofAccount(user, signal, (backend) => backend.plainPassword?.(user, this.host, signal))
+  }
+
+  /** What the backend that has the account gives; undefined when none has it. */
+  async #ofAccount<T>(
+    user: string,
+    signal: AbortSignal,
+    get: (backend: AuthBackend) => Promise<T | undefined> | undefined,
+  ): Promise<T | undefined> {
     let outage: BackendUnavailable | undefined
     for (const { name, backend } of this.#chain) {
       try {
-        const keys = await backend.scramKeys?.(user, this.host, hash, signal)
-        if (keys !== undefined) return keys
+        const found = await get(backend)
+        if (found !== undefined) return found
         if (this.#chain.length > 1 && (await backend.accountExists(user, this.host, signal))) break
       } catch (error) {
         outage ??= this.#outage(name, error, signal)

@@ -54,6 +54,10 @@ export interface AuthBackend {
   ): Promise<ScramKeys | undefined>
   /** Whether every account of the host has SCRAM keys for that hash, so that the mechanism may be offered. */
   offersScram?(host: string, hash: ScramKeys['hash']): Promise<boolean>
+  /** The account's password, where it is kept as it is; undefined when the account is unknown or its is not. Absent: none are. */
+  plainPassword?(user: string, host: string, signal: AbortSignal): Promise<string | undefined>
+  /** Whether the passwords of all accounts of the host are kept as they are, so that digests of them can be checked. */
+  keepsPlain?(host: string): Promise<boolean>
   /** The users of a host, in order of the name; absent: the backend cannot list. */
   list?(host: string): AsyncIterable<string>
   /** How much there is to do, for those who watch: programs, those that are answering, requests that wait. */

@@ -65,6 +65,14 @@ export class InternalBackend implements AuthBackend {
     return answer(this.accounts.offersScram(host, hash))
   }
 
+  async plainPassword(user: string, host: string): Promise<string | undefined> {
+    return answer(this.accounts.plainPassword(user, host))
+  }
+
+  async keepsPlain(host: string): Promise<boolean> {
+    return answer(this.accounts.keepsPlain(host))
+  }
+
   async *list(host: string): AsyncIterable<string> {
     try {
       yield* this.accounts.list(host)

@@ -34,18 +34,22 @@ async function bind(c2s: C2s, iq: Element, request: Element): Promise<void> {
   if (tried > c2s.server.config.bind_attempts)
     throw new StreamError('policy-violation', 'too many bind requests')
   const asked = getChild(request, 'resource', ns.bind)
-  const wanted = asked ? getTagCdata(asked) : ''
-  await claim(c2s, await offered(c2s, resourceFor(wanted), wanted))
-  if (c2s.state.name !== 'wait_for_session') return
-  await load(c2s)
-  if (c2s.state.name !== 'wait_for_session') return
-  c2s.stream.send(
+  await openSession(c2s, asked ? getTagCdata(asked) : '', () =>
     el(
       'iq',
       { type: 'result', id: attr(iq, 'id') },
       el('bind', { xmlns: ns.bind }, el('jid', {}, c2s.jid.text)),
     ),
   )
+}
+
+/** Takes the resource that was asked for ('': any), answers, and opens the session. Throws the StanzaError for the client. */
+export async function openSession(c2s: C2s, wanted: string, answer: () => Element): Promise<void> {
+  await claim(c2s, await offered(c2s, resourceFor(wanted), wanted))
+  if (c2s.state.name !== 'wait_for_session') return
+  await load(c2s)
+  if (c2s.state.name !== 'wait_for_session') return
+  c2s.stream.send(answer())
   const { hooks, log } = c2s.server
   log.debug({ jid: c2s.jid.text }, 'session opened')
   c2s.establish()

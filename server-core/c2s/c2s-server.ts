@@ -1,6 +1,7 @@
 /** What a client's session needs of the server around it. server.ts makes the only one. */
 import type { SecureContext } from 'node:tls'
 import type { Authenticator } from '../auth/authenticator.ts'
+import type { Throttle } from '../auth/throttle.ts'
 import type { Config } from '../config/schema.ts'
 import type { HookRegistry } from '../extend/hooks.ts'
 import type { OfflineService } from '../extend/provided.ts'
@@ -20,6 +21,8 @@ export interface C2sHost {
   readonly secureContext: SecureContext
   /** Whether clients are asked for a certificate in TLS, and may log in with it. */
   readonly asksForCertificate: boolean
+  /** Whether clients may log in as before SASL (XEP-0078): mod_legacy_auth is loaded. */
+  readonly legacyAuth: boolean
   /** Whether several people without an account may have one name at a time. */
   readonly sharesAnonymousNames: boolean
   readonly offline: OfflineService | undefined
@@ -39,6 +42,7 @@ export interface C2sServer {
   readonly sessions: SessionManager
   readonly hooks: HookRegistry
   readonly limits: AddressLimits
+  readonly throttle: Throttle
   readonly resumable: ResumableSessions
   readonly log: Logger
 }

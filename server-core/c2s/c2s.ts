@@ -19,6 +19,7 @@ import { ns } from '../xmpp/namespaces.ts'
 import { errorReply, type Stanza, stanzaKind } from '../xmpp/stanza.ts'
 import { handleBind } from './bind.ts'
 import type { C2sHost, C2sServer } from './c2s-server.ts'
+import { handleLegacyAuth } from './legacy-auth.ts'
 import { limitsAfterLogin, limitsBeforeLogin } from './limits.ts'
 import { Liveness } from './liveness.ts'
 import { Login } from './login.ts'
@@ -31,7 +32,6 @@ import {
   ended,
   sessionEstablished,
   waitForBind,
-  waitForFeatureRequest,
   waitForSession,
   waitForStream,
 } from './states.ts'
@@ -86,6 +86,8 @@ export class C2s implements Session {
   #input: Promise<void> | undefined
   #settleOver: () => void = () => undefined
   #jid: Jid | undefined
+  /** The state to go back to when the full JID cannot be had. */
+  #boundFrom: C2sState = waitForBind
   #stateTimer: NodeJS.Timeout | undefined
   #negotiationTimer: NodeJS.Timeout | undefined
   #endReason: string | undefined
@@ -240,6 +242,8 @@ export class C2s implements Session {
       case 'wait_for_feature_request':
       case 'wait_for_sasl_response':
         return this.login.handle(element)
+      case 'wait_for_auth':
+        return handleLegacyAuth(this, element)
       case 'wait_for_bind':
         return element.ns === ns.sm ? handleStreamManagement(this, element) : handleBind(this, element)
       case 'session_established':
@@ -428,19 +432,20 @@ export class C2s implements Session {
   }
 
   /** The stream that the peer opened is answered; what follows depends on whether it is logged in. */
-  streamOpened(header: StreamHeader): void {
+  streamOpened(header: StreamHeader, next: C2sState): void {
     this.lang = header.lang
-    this.become(this.user === '' ? waitForFeatureRequest : waitForBind)
+    this.become(next)
   }
 
+  /** '' takes a login back, of which nothing came. */
   loggedIn(user: string, backend: string): void {
     this.user = user
     this.backend = backend
-    this.receiver.setLimits(limitsAfterLogin(this.listener))
-    this.restartStream()
+    this.receiver.setLimits(user === '' ? limitsBeforeLogin(this.listener) : limitsAfterLogin(this.listener))
   }
 
   bind(jid: Jid): void {
+    this.#boundFrom = this.state
     this.#jid = jid
     this.become(waitForSession)
   }
@@ -449,7 +454,7 @@ export class C2s implements Session {
   unbind(): void {
     for (const stanza of this.#takeWaiting()) void this.#giveBack(stanza)
     this.#jid = undefined
-    this.become(waitForBind)
+    this.become(this.#boundFrom)
   }
 
   establish(): void {

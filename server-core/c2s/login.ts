@@ -1,10 +1,11 @@
 /** From the stream header to a login: features, TLS, SASL (RFC 6120 §4.3, §5, §6). */
 
+import { setTimeout as delay } from 'node:timers/promises'
 import { isLoopback } from '../net/address-limits.ts'
 import { type Binding, channelBinding } from '../net/channel-binding.ts'
 import { addressesInCertificate } from '../net/client-certificate.ts'
 import type { TlsServerOptions } from '../net/connection.ts'
-import { mechanismsFor, type SaslExchange, type SaslStep, saslMechanisms } from '../stream/sasl/index.ts'
+import { mechanismsFor, type SaslExchange, saslMechanisms } from '../stream/sasl/index.ts'
 import type { StreamHeader } from '../stream/stream-in.ts'
 import { attr, type Element, el, getTagCdata, localName } from '../xml/element.ts'
 import { StreamError } from '../xmpp/errors.ts'
@@ -14,12 +15,25 @@ import { stanzaKind } from '../xmpp/stanza.ts'
 import type { C2s } from './c2s.ts'
 import type { C2sHost } from './c2s-server.ts'
 import { streamFeatures } from './features.ts'
-import { waitForFeatureRequest } from './states.ts'
+import { handleLegacyAuth, isLegacyAuth } from './legacy-auth.ts'
+import { waitForAuth, waitForBind, waitForFeatureRequest } from './states.ts'
+
+export interface LoginFailure {
+  /** As SASL names it. */
+  readonly condition: string
+  readonly mechanism: string
+  /** '' when that was not understood. */
+  readonly user: string
+  /** Whether it was an attempt, of which there may be only so many. */
+  readonly counts: boolean
+}
 
 export class Login {
   readonly #c2s: C2s
   readonly #abort = new AbortController()
   #attempts = 0
+  /** Whether SASL was tried on this connection, in vain. */
+  #hasFailed = false
   /** The mechanisms offered on this stream: nothing else is accepted (RFC 6120 §6.3.3). */
   #offered: readonly string[] = []
   /** What a login can be tied to; undefined without TLS. */
@@ -35,6 +49,11 @@ export class Login {
     this.#c2s = c2s
   }
 
+  /** Aborts when the session ends. */
+  get signal(): AbortSignal {
+    return this.#abort.signal
+  }
+
   get secure(): boolean {
     return this.#c2s.connection.secure
   }
@@ -45,7 +64,7 @@ export class Login {
   }
 
   /** TLS is there, or is not asked for. */
-  get #mayLogIn(): boolean {
+  get mayLogIn(): boolean {
     return this.secure || !this.#c2s.listener.starttls_required || this.allowsClear
   }
 
@@ -92,12 +111,15 @@ export class Login {
     this.#to = header.to
     c2s.host = host
     c2s.stream.open(host.name, header)
-    if (header.version.major < 1) throw new StreamError('unsupported-version')
+    if (header.version.major < 1) {
+      if (!host.legacyAuth || !this.mayLogIn || c2s.user !== '') throw new StreamError('unsupported-version')
+      return c2s.streamOpened(header, waitForAuth)
+    }
     if (c2s.user !== '' && header.from !== '') this.#checkFrom(header.from)
     if (c2s.user === '') {
       this.#binding = c2s.connection.tls && channelBinding(c2s.connection.tls)
       this.#certificateUsers = this.#usersInCertificate(host)
-      this.#offered = this.#mayLogIn
+      this.#offered = this.mayLogIn
         ? await mechanismsFor(host.authenticator, {
             secure: this.secure,
             allowPlainInClear: this.allowsClear,
@@ -107,7 +129,7 @@ export class Login {
         : []
     }
     c2s.stream.features(await streamFeatures(c2s, this.#offered, this.#binding?.types ?? []))
-    c2s.streamOpened(header)
+    c2s.streamOpened(header, c2s.user === '' ? waitForFeatureRequest : waitForBind)
   }
 
   /** Another host's authorities have no say in who somebody is here. */
@@ -143,13 +165,18 @@ export class Login {
       c2s.stream.send(el('failure', { xmlns: ns.compress }, el('setup-failed')))
       return
     }
-    if (!this.#mayLogIn) throw new StreamError('policy-violation', 'TLS is required first')
+    if (!this.mayLogIn) throw new StreamError('policy-violation', 'TLS is required first')
     if (element.ns !== ns.client || !stanzaKind(element)) throw new StreamError('not-authorized')
     return this.#unauthenticated(element)
   }
 
   async #unauthenticated(element: Element): Promise<void> {
     const c2s = this.#c2s
+    if (c2s.served.legacyAuth && isLegacyAuth(element)) {
+      // who speaks SASL does not fall back on what is weaker (XEP-0078 §3.1)
+      if (this.#hasFailed) throw new StreamError('policy-violation', 'a login by SASL has failed')
+      return handleLegacyAuth(c2s, element)
+    }
     const type = attr(element, 'type')
     if (stanzaKind(element) === 'iq' && (type === 'get' || type === 'set')) {
       const info = { host: c2s.served.name, iq: element, address: c2s.info.ip }
@@ -175,7 +202,7 @@ export class Login {
 
   #auth(element: Element): void | Promise<void> {
     const c2s = this.#c2s
-    if (!this.#mayLogIn) return this.#fail('encryption-required')
+    if (!this.mayLogIn) return this.#fail('encryption-required')
     const name = attr(element, 'mechanism') ?? ''
     const mechanism = this.#offered.includes(name) ? saslMechanisms.get(name) : undefined
     if (!mechanism) {
@@ -216,49 +243,69 @@ export class Login {
         c2s.stream.send(el('challenge', { xmlns: ns.sasl }, encode(step.data)))
         return
       case 'success':
-        return this.#succeeded(step, mechanism)
+        return this.succeeded({ ...step, mechanism }, () => {
+          c2s.stream.send(el('success', { xmlns: ns.sasl }, step.data && encode(step.data)))
+          c2s.loggedIn(step.user, step.backend)
+          c2s.restartStream()
+        })
       case 'failure':
         return this.#refuse(step.condition, mechanism, step)
     }
   }
 
-  async #succeeded(step: SaslStep & { kind: 'success' }, mechanism: string): Promise<void> {
-    const c2s = this.#c2s
-    const { user, backend } = step
-    const address = c2s.info.ip
-    const host = c2s.served.name
-    c2s.server.log.info({ user, host, mechanism, backend, address, secure: this.secure }, 'login')
-    await c2s.server.hooks.run('c2s_auth_result', host, { result: 'ok', user, mechanism, backend, address })
-    c2s.stream.send(el('success', { xmlns: ns.sasl }, step.data && encode(step.data)))
-    c2s.loggedIn(user, backend)
-  }
-
-  /** A login failed; one stable line per failure, for whoever bans addresses by the log. */
+  /** Refuses a SASL exchange. */
   async #refuse(
     condition: string,
     mechanism = '',
     step: { readonly user?: string; readonly text?: string; readonly counts: boolean } = { counts: true },
   ): Promise<void> {
+    const failure = { condition, mechanism, user: step.user ?? '', counts: step.counts }
+    this.#hasFailed = true
+    await this.failed(failure, () => this.#fail(condition, step.text))
+  }
+
+  /** A login is over: `answer` tells the client. */
+  async succeeded(
+    { user, mechanism, backend }: { user: string; mechanism: string; backend: string },
+    answer: () => void | Promise<void>,
+  ): Promise<void> {
+    const { server, served, info } = this.#c2s
+    const address = info.ip
+    const host = served.name
+    server.throttle.right(user, host)
+    server.log.info({ user, host, mechanism, backend, address, secure: this.secure }, 'login')
+    await server.hooks.run('c2s_auth_result', host, { result: 'ok', user, mechanism, backend, address })
+    return answer()
+  }
+
+  /**
+   * A login failed; `answer` tells the client. One stable line in the log for each, for whoever bans addresses by it
+   * (docs/login.md): what a client can choose stands before what it cannot. Answers about an account that somebody guesses at
+   * come late, whether there is such an account or not; who knows the password waits for nothing.
+   */
+  async failed({ condition, mechanism, user, counts }: LoginFailure, answer: () => void): Promise<void> {
     const c2s = this.#c2s
-    const address = c2s.info.ip
-    const user = step.user ?? ''
+    const { server, info } = c2s
+    const address = info.ip
     const host = c2s.served.name
-    c2s.server.log.warn({ user, host, mechanism, condition, address }, 'login failed')
-    await c2s.server.hooks.run('c2s_auth_result', host, {
+    const isGuess = condition === 'not-authorized' && user !== ''
+    const held = isGuess ? server.throttle.wrong(user, host) : 0
+    if (held > 0) await delay(held, undefined, { signal: this.#abort.signal }).catch(() => undefined)
+    const line = { user, host, mechanism, condition, address }
+    server.log.warn(line, counts ? 'login failed' : 'login not possible')
+    await server.hooks.run('c2s_auth_result', host, {
       result: condition,
       user,
       mechanism,
       backend: '',
       address,
     })
-    this.#fail(condition, step.text)
-    if (!step.counts) return
+    if (c2s.state.name === 'ended') return
+    answer()
+    if (!counts) return
     this.#attempts++
-    if (c2s.server.limits.failedLogin(address))
-      throw new StreamError('policy-violation', 'too many failed logins')
-    if (this.#attempts >= c2s.server.config.auth_attempts) {
-      throw new StreamError('policy-violation', 'too many failed logins')
-    }
+    const isTooMany = server.limits.failedLogin(address) || this.#attempts >= server.config.auth_attempts
+    if (isTooMany) throw new StreamError('policy-violation', 'too many failed logins')
   }
 
   #fail(condition: string, text?: string): void {

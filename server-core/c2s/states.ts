@@ -6,6 +6,8 @@ export type C2sState =
   | { readonly name: 'wait_for_stream' }
   | { readonly name: 'wait_for_feature_request' }
   | { readonly name: 'wait_for_sasl_response'; readonly mechanism: string; readonly exchange: SaslExchange }
+  /** A stream of before XMPP 1.0: account, password and resource come in one request (XEP-0078). */
+  | { readonly name: 'wait_for_auth' }
   | { readonly name: 'wait_for_bind' }
   /** Bound; the session is being opened. */
   | { readonly name: 'wait_for_session' }
@@ -16,6 +18,7 @@ export type C2sState =
 
 export const waitForStream: C2sState = { name: 'wait_for_stream' }
 export const waitForFeatureRequest: C2sState = { name: 'wait_for_feature_request' }
+export const waitForAuth: C2sState = { name: 'wait_for_auth' }
 export const waitForBind: C2sState = { name: 'wait_for_bind' }
 export const waitForSession: C2sState = { name: 'wait_for_session' }
 export const sessionEstablished: C2sState = { name: 'session_established' }

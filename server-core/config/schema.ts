@@ -162,6 +162,11 @@ export const configSchema = z.strictObject({
   max_mailbox: count(10).default(10_000).describe('stanzas waiting for one session'),
   max_mailbox_bytes: size({ min: 65_536 }).default(8_388_608),
   connections_per_address: count(1).default(1_000).describe('loopback is exempt'),
+  failed_login_delay: duration()
+    .default(5_000)
+    .describe(
+      'how long, at most, the answer to a wrong password is held for an account that is guessed at; 0 = never',
+    ),
   failed_logins_per_minute: count(1).default(60).describe('by address; loopback is exempt'),
   iq_needs_presence: z.boolean().default(false),
   hook_timeout: duration({ min: 100 })

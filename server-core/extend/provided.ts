@@ -5,6 +5,8 @@ import type { Jid } from '../xmpp/jid.ts'
 
 export interface Provided {
   last: LastService
+  /** Clients may log in as before SASL (XEP-0078). */
+  legacyAuth: true
   offline: OfflineService
   private: PrivateService
   roster: RosterService

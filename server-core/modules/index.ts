@@ -5,6 +5,7 @@ import { modCputime } from './mod-cputime.ts'
 import { modDisco } from './mod-disco.ts'
 import { modEcho } from './mod-echo.ts'
 import { modLast } from './mod-last.ts'
+import { modLegacyAuth } from './mod-legacy-auth.ts'
 import { modOffline } from './mod-offline.ts'
 import { modPing } from './mod-ping.ts'
 import { modPrivate } from './mod-private.ts'
@@ -20,6 +21,7 @@ export const modules: readonly ModuleSpec[] = [
   modDisco,
   modEcho,
   modLast,
+  modLegacyAuth,
   modOffline,
   modPing,
   modPrivate,

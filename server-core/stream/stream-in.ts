@@ -66,7 +66,7 @@ export class StreamIn {
         ['id', this.id],
         ['from', host],
         ...(header?.from ? [['to', header.from] as const] : []),
-        ['version', '1.0'],
+        ...versionOf(header),
         ['xml:lang', header?.lang || 'en'],
       ],
       [],
@@ -112,4 +112,11 @@ function readVersion(text: string | undefined): { major: number; minor: number }
   const match = /^(\d{1,9})\.(\d{1,9})$/.exec(text ?? '0.0')
   if (!match) throw new Refusal('unsupported-version')
   return { major: Number(match[1]), minor: Number(match[2]) }
+}
+
+/** The lower of both; a stream of before there were versions has none (RFC 6120 §4.7.5). */
+function versionOf(header: StreamHeader | undefined): readonly (readonly [string, string])[] {
+  const { major, minor } = header?.version ?? { major: 1, minor: 0 }
+  if (major >= 1) return [['version', '1.0']]
+  return major === 0 && minor === 0 ? [] : [['version', `${major}.${minor}`]]
 }

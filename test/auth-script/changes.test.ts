@@ -6,8 +6,8 @@ import { Operations, type Signals } from '../../auth-script/operations.ts'
 import { Deployment } from '../../auth-script/plan.ts'
 import { RecentChanges } from '../../auth-script/recent-changes.ts'
 import { Statistics } from '../../auth-script/statistics.ts'
-import { Throttle } from '../../auth-script/throttle.ts'
 import type { AuthBackend, Verdict } from '../../server-core/auth/backend.ts'
+import { Throttle } from '../../server-core/auth/throttle.ts'
 import { silentLogger } from '../../server-core/log.ts'
 
 const no = (reason: 'unknown' | 'wrong' | 'exists'): Verdict => ({ ok: false, reason })

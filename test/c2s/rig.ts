@@ -4,6 +4,7 @@ import { createSecureContext } from 'node:tls'
 import { type Logger, pino } from 'pino'
 import { Authenticator } from '../../server-core/auth/authenticator.ts'
 import type { AuthBackend } from '../../server-core/auth/backend.ts'
+import { Throttle } from '../../server-core/auth/throttle.ts'
 import { C2s } from '../../server-core/c2s/c2s.ts'
 import type { C2sServer } from '../../server-core/c2s/c2s-server.ts'
 import { ResumableSessions } from '../../server-core/c2s/stream-management.ts'
@@ -98,6 +99,7 @@ export class Rig {
       secureContext: createSecureContext(),
       asksForCertificate: false,
       sharesAnonymousNames: false,
+      legacyAuth: false,
       offline,
     }
     const server: C2sServer = {
@@ -111,6 +113,7 @@ export class Rig {
       sessions,
       hooks,
       resumable: new ResumableSessions(),
+      throttle: new Throttle(() => config.failed_login_delay),
       limits: new AddressLimits({ connectionsPerAddress: 1_000, failedLoginsPerMinute: 60 }),
       log,
     }

@@ -8,12 +8,12 @@ const free = 10
 const maxAccounts = 10_000
 
 export class Throttle {
-  readonly #longest: number
+  readonly #longest: () => number
   readonly #wrong = new Map<string, number>()
 
   /** `longest`: how long an answer is held at most, in milliseconds; 0 switches it off. */
-  constructor(longest: number) {
-    this.#longest = longest
+  constructor(longest: number | (() => number)) {
+    this.#longest = typeof longest === 'number' ? () => longest : longest
   }
 
   right(user: string, host: string): void {
@@ -30,6 +30,6 @@ export class Throttle {
       const [oldest] = this.#wrong.keys()
       if (oldest !== undefined) this.#wrong.delete(oldest)
     }
-    return count > free ? Math.min(this.#longest, 25 * 2 ** Math.min(count - free, 16)) : 0
+    return count > free ? Math.min(this.#longest(), 25 * 2 ** Math.min(count - free, 16)) : 0
   }
 }

@@ -1,0 +1,13 @@
+/** mod_legacy_auth: lets clients log in that are older than SASL (XEP-0078). Only those need it. */
+import { defineModule } from '../extend/gen-mod.ts'
+
+export const modLegacyAuth = defineModule({
+  name: 'mod_legacy_auth',
+  doc: 'Lets clients of before XMPP 1.0 log in (XEP-0078)',
+  options: {},
+
+  start(host) {
+    // what it takes is a part of the stream's negotiation, which the session itself does
+    host.provide('legacyAuth', true)
+  },
+})
