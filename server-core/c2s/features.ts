@@ -31,8 +31,6 @@ export async function streamFeatures(
     const types = bindings.map((type) => el('channel-binding', { type }))
     list.push(el('sasl-channel-binding', { xmlns: ns.channelBinding }, ...types))
   }
-  if (!authenticated && c2s.served.legacyAuth && c2s.login.mayLogIn)
-    list.push(el('auth', { xmlns: ns.authFeature }))
   list.push(
     el(
       'limits',

@@ -1,5 +1,7 @@
 /** mod_legacy_auth: lets clients log in that are older than SASL (XEP-0078). Only those need it. */
 import { defineModule } from '../extend/gen-mod.ts'
+import { el } from '../xml/element.ts'
+import { ns } from '../xmpp/namespaces.ts'
 
 export const modLegacyAuth = defineModule({
   name: 'mod_legacy_auth',
@@ -7,7 +9,10 @@ export const modLegacyAuth = defineModule({
   options: {},
 
   start(host) {
-    // what it takes is a part of the stream's negotiation, which the session itself does
+    host.hook('c2s_stream_features', (features, { authenticated }) =>
+      authenticated ? features : [...features, el('auth', { xmlns: ns.authFeature })],
+    )
+    // the rest is a part of the stream's negotiation, which the session itself does
     host.provide('legacyAuth', true)
   },
 })
