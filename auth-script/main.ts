@@ -1,9 +1,11 @@
 #!/usr/bin/env node
 /** The process edge of gatehouse-extauth: words, descriptors, signals, exit status. */
-import { openAnswers } from './answers.ts'
+import { isatty } from 'node:tty'
+import { openAnswers, openRequests } from './descriptors.ts'
 import type { ExtauthContext } from './program.ts'
 
-const { stdin, stderr, argv } = process
+const { stderr, argv } = process
+const isTerminal = isatty(0)
 const env = { ...process.env }
 // Set by the launcher and systemd for this process alone, not for those that it starts.
 const named = env['GATEHOUSE_EXTAUTH_ANSWERS']
@@ -13,8 +15,12 @@ for (const name of ['GATEHOUSE_EXTAUTH_ANSWERS', 'LISTEN_PID', 'LISTEN_FDS', 'LI
 let answers: ReturnType<typeof openAnswers> | undefined
 process.exitCode = await run({
   words: argv.slice(2),
-  stdin,
+  isTerminal,
+  get stdin() {
+    return process.stdin
+  },
   stderr,
+  openRequests,
   openAnswers: () => {
     answers ??= openAnswers(named === undefined ? undefined : Number(named), () => {
       process.stdout.write = stderr.write.bind(stderr) as typeof process.stdout.write
@@ -43,7 +49,7 @@ async function run(context: ExtauthContext): Promise<number> {
     return await runExtauth(context)
   } catch (error) {
     stderr.write(`gatehouse-extauth: cannot run: ${(error as Error).stack}\n`)
-    if (!stdin.isTTY) await new Promise((resolve) => setTimeout(resolve, 5000))
+    if (!isTerminal) await new Promise((resolve) => setTimeout(resolve, 5000))
     return 1
   }
 }

@@ -48,7 +48,10 @@ const maxPassword = 4096
 /** What ejabberd's `ban_account` sets as the password: this, time, random characters and the reason, between `--`. */
 const banPrefix = 'BANNED_ACCOUNT--'
 
+const noPassword = Buffer.alloc(0)
+
 interface Call {
+  readonly op: Operation
   readonly user: string
   readonly host: string
   readonly password: Buffer
@@ -75,7 +78,13 @@ export class Operations {
     this.#options = options
   }
 
-  async carryOut(payload: Buffer, signals: Signals): Promise<Result> {
+  carryOut(payload: Buffer, signals: Signals): Promise<Result> {
+    const call = this.#read(payload, signals)
+    return 'outcome' in call ? Promise.resolve(call) : this.#answer(call)
+  }
+
+  /** What is to be done, or what is said to a request that is none. */
+  #read(payload: Buffer, signals: Signals): Call | Result {
     const options = this.#options
     const { deployment } = options
     const request = decodeRequest(payload, deployment.hosts)
@@ -95,15 +104,20 @@ export class Operations {
     const authenticator = host && isHost(host, deployment.hosts) ? deployment.authenticator(host) : undefined
     if (!host || authenticator === undefined) return refused('not a host of this program', request)
     if (!isPassword(request)) return { outcome: deny('not a password'), op, user, host }
-    const password = request.password ?? Buffer.alloc(0)
+    const password = request.password ?? noPassword
+    return { op, user, host, password, authenticator, signals, options }
+  }
+
+  async #answer(call: Call): Promise<Result> {
+    const { op, user, host } = call
     try {
       // A password that is being written to another backend must not come after the change.
-      if (op !== 'auth' && op !== 'isuser') await options.learner?.settled(user, host)
-      const answer = await operations[op]({ user, host, password, authenticator, signals, options })
+      if (op !== 'auth' && op !== 'isuser') await call.options.learner?.settled(user, host)
+      const answer = await operations[op](call)
       const outcome: Outcome = answer.ok ? { kind: 'allow' } : deny(answer.reason)
       return { outcome, op, user, host, backend: answer.backend }
     } catch (error) {
-      return { outcome: this.#failure(error, signals), op, user, host }
+      return { outcome: this.#failure(error, call.signals), op, user, host }
     }
   }
 

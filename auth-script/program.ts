@@ -18,8 +18,13 @@ import { Statistics } from './statistics.ts'
 
 export interface ExtauthContext {
   readonly words: readonly string[]
+  /** Whether a person sits at standard input. */
+  readonly isTerminal: boolean
+  /** For what is typed or piped to a command; requests come from `openRequests`, and only one of the two may be used. */
   readonly stdin: Readable & { readonly isTTY?: boolean }
   readonly stderr: Writable & { readonly isTTY?: boolean }
+  /** Standard input as the server has it. */
+  openRequests(): Readable
   /** Standard output as the server has it; nothing else may be written there when serving. */
   openAnswers(): Writable
   onSignal(signals: readonly NodeJS.Signals[], handler: (signal: NodeJS.Signals) => void): void
@@ -63,7 +68,7 @@ export async function runExtauth(context: ExtauthContext): Promise<number> {
     if (error instanceof UsageError) context.stderr.write(`gatehouse-extauth: ${error.message}\n`)
     const commands = [...program.commands.map((command) => command.name()), 'help']
     const isCommand = commands.some((command) => context.words.includes(command))
-    if (isCommand || context.stdin.isTTY) return 2
+    if (isCommand || context.isTerminal) return 2
     await serveNothing(context, error.message)
     return 2
   }
@@ -71,7 +76,7 @@ export async function runExtauth(context: ExtauthContext): Promise<number> {
 }
 
 async function serve(context: ExtauthContext, flags: Flags, program: Command): Promise<number> {
-  if (context.stdin.isTTY) {
+  if (context.isTerminal) {
     context.stderr.write(
       'gatehouse-extauth is started by an XMPP server, which asks through a pipe; standard input is a terminal here.\n\n',
     )
@@ -98,7 +103,7 @@ async function serve(context: ExtauthContext, flags: Flags, program: Command): P
   began = keeper.kind
   const wire = began.wire(() => keeper.failureReply(flags.failureReply))
   const serving = new Serving({
-    input: context.stdin,
+    input: context.openRequests(),
     output,
     wire,
     deadline: () => keeper.deadline,
@@ -122,7 +127,7 @@ async function serveNothing(context: ExtauthContext, reason: string): Promise<vo
   const log = await createLogger({ level: 'info', pretty: false })
   log.error({ reason }, 'every request is answered with a failure: the command line has mistakes')
   const serving = new Serving({
-    input: context.stdin,
+    input: context.openRequests(),
     output: context.openAnswers(),
     wire: hostKinds.ejabberd.wire(() => 'deny'),
     deadline: () => hostKinds.ejabberd.deadline,

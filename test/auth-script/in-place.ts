@@ -16,9 +16,12 @@ export async function extauth(
 ): Promise<Said> {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()]
   const [out, err] = [text(stdout), text(stderr)]
+  const stdin = Readable.from(input === '' ? [] : [Buffer.from(input)], { objectMode: false })
   const status = await runExtauth({
     words,
-    stdin: Readable.from(input === '' ? [] : [Buffer.from(input)], { objectMode: false }),
+    isTerminal: false,
+    stdin,
+    openRequests: () => stdin,
     stderr,
     openAnswers: () => stdout,
     onSignal: () => undefined,

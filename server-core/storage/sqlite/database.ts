@@ -39,6 +39,8 @@ const maxBatch = 500
 const burst = 0.02
 /** Pages that are copied in one turn of the event loop: some 4 MB. */
 const copyRate = 1_000
+/** Pages in memory; the build has 16 MiB, which each of a pool's processes would fill. The system caches the file as well. */
+const cacheKiB = 4_096
 /** How often reads look whether the file was replaced, in milliseconds; writes look every time. */
 const lookEvery = 1000
 
@@ -280,6 +282,7 @@ export class Database {
       return
     }
     connection.script('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;')
+    connection.script(`PRAGMA cache_size = -${cacheKiB};`)
     migrate(connection, this.#file, { mayBeEmpty: !this.#openedBefore && !this.#mustExist })
   }
 
