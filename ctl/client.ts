@@ -143,7 +143,7 @@ export async function openClient(places: readonly Place[], login: string): Promi
       )
     }
     try {
-      return new Client(await connected(place.path), login)
+      return new Client(await connectedSoon(place.path), login)
     } catch (error) {
       failures.push({ place, code: (error as NodeJS.ErrnoException).code })
     }
@@ -158,6 +158,22 @@ export async function openClient(places: readonly Place[], login: string): Promi
   throw new NoServer(
     `No server answers on ${looked}. Start one with 'gatehouse', or say where it is with --socket or --server.`,
   )
+}
+
+/** So long a server may be too busy to take connections, in milliseconds. */
+const longestWait = 10_000
+
+/** Linux refuses at once (EAGAIN) while more wait to be accepted than may; that passes. */
+async function connectedSoon(path: string): Promise<Socket> {
+  const end = performance.now() + longestWait
+  for (;;) {
+    try {
+      return await connected(path)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || performance.now() > end) throw error
+      await new Promise((resolve) => setTimeout(resolve, 20 + Math.random() * 80))
+    }
+  }
 }
 
 function connected(path: string): Promise<Socket> {

@@ -30,7 +30,7 @@ export interface ControlDifference {
   readonly changed: readonly string[]
 }
 
-const maxConnections = 256
+const maxConnections = 1_024
 const closeDeadline = 5_000
 
 /** Opens all of them, or none; rejects with UnixSocketError. */

@@ -10,7 +10,7 @@ import { maxLineBytes } from '../../server-core/admin/control-protocol.ts'
 import { linesOf } from '../../server-core/admin/file-from-client.ts'
 import { BackendUnavailable } from '../../server-core/auth/backend.ts'
 import { type Caller, CommandError, type CommandSpec } from '../../server-core/extend/command.ts'
-import { type BareControl, bareControl, command, Wire } from '../harness/admin.ts'
+import { type BareControl, bareControl, command, ctl, Wire } from '../harness/admin.ts'
 import { before, until } from '../harness/deadline.ts'
 import { type Folder, temporaryFolder } from '../harness/folder.ts'
 
@@ -520,4 +520,13 @@ test('describe tells what a command line needs to know', async () => {
   })
   client.send({ id: 2, method: 'gatehouse.describe', params: { command: 'dmeo' } })
   expect(await client.answer(2)).toMatchObject({ result: { commands: [], nearest: ['demo'] } })
+})
+
+test('three hundred clients are served at the same time', async () => {
+  const wait = waiting()
+  await started([wait.spec])
+  const results = Array.from({ length: 300 }, () => ctl(['--socket', path, 'wait']))
+  await until('all of them to run', () => wait.ends.length === 300)
+  for (const end of wait.ends) end()
+  expect(new Set((await Promise.all(results)).map(({ code }) => code))).toEqual(new Set([0]))
 })

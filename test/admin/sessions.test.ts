@@ -83,6 +83,7 @@ test('lists of sessions are sorted, typed, and complete', async () => {
   expect((await lines('connected_users_vhost', 'localhost')).length).toBe(3)
   expect(await lines('connected_users_vhost', 'elsewhere.example')).toEqual([])
   expect(await lines('status_list', 'away')).toEqual(['bob\tlocalhost\tb\t-3\tat\\tlunch\\nback'])
+  expect(await lines('status_num', 'away,unavailable')).toEqual(['2'])
   expect(await lines('status_list_host', 'localhost', 'unavailable')).toEqual([
     'alice\tlocalhost\ta\tundefined\t',
   ])

@@ -55,8 +55,11 @@ function statusRow(session: Session): Row {
   return [user, host, resource, session.priority ?? null, text]
 }
 
+/** Of several, as ejabberd takes them: `away,xa`, also with `;` or `:`. */
 function withStatus(sessions: Iterable<Session>, status: string): Session[] {
-  return [...sessions].filter((session) => status === 'all' || statusOf(session) === status)
+  const wanted = status.split(/[,;:]/)
+  const isAny = wanted.includes('all')
+  return [...sessions].filter((session) => isAny || wanted.includes(statusOf(session)))
 }
 
 function ofHost(server: AdminServer, name: string): Iterable<Session> {
@@ -68,7 +71,8 @@ function ofHost(server: AdminServer, name: string): Iterable<Session> {
 export function sessionCommands(server: AdminServer): readonly CommandSpec[] {
   const category = 'sessions'
   const tags = ['session']
-  const status = () => word('available, away, chat, dnd, xa, unavailable, or all', statuses)
+  const status = () =>
+    word('available, away, chat, dnd, xa, unavailable, all, or several with commas', statuses)
   const anyHost = () => host("host, or 'all'")
   return [
     defineCommand({
