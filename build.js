@@ -9,6 +9,8 @@ const programs = {
   gatehouse: 'server-core/main.ts',
   'gatehouse-extauth-main': 'auth-script/main.ts',
   'hash-worker': 'server-core/accounts/formats/hashing/worker.ts',
+  module: 'server-core/module.ts',
+  'module-resolver': 'server-core/external/resolver.ts',
 }
 
 // Made beside dist and moved there file by file: programs that run from there load chunks later, and must find theirs.
@@ -36,10 +38,16 @@ await cp('auth-script/relay/relay.c', `${made}/relay.c`)
 // The launcher compiles the relay at its first use; here it is done early, if there is a compiler.
 spawnSync('cc', ['-O2', '-o', `${made}/gatehouse-extauth-relay`, `${made}/relay.c`], { stdio: 'inherit' })
 
+// What modules of others are written against; the code is dist/module.js.
+const types = ['node_modules/.bin/tsc', '-p', 'tsconfig.types.json', '--outDir', `${made}/types`]
+const { status } = spawnSync(process.execPath, types, { stdio: 'inherit' })
+if (status !== 0) throw new Error('the declarations of types could not be made')
+
 for (const file of ['gatehouse.js', 'gatehousectl.cjs', 'gatehouse-extauth'])
   await chmod(`${made}/${file}`, 0o755)
 await mkdir('dist', { recursive: true })
 const files = await readdir(made)
+await rm('dist/types', { recursive: true, force: true })
 for (const file of files) await rename(`${made}/${file}`, `dist/${file}`)
 await rm(made, { recursive: true })
 const tenMinutes = 600_000

@@ -15,5 +15,6 @@ process.exitCode = await runServer({
   onSignal: (signals, handler) => {
     for (const signal of signals) process.on(signal, () => handler(signal))
   },
+  onUncaught: (handler) => void process.on('uncaughtException', handler),
   exit: (status) => process.exit(status),
 })

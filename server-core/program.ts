@@ -6,6 +6,8 @@ import { commandNames } from './admin/commands/index.ts'
 import { certificateSummary } from './config/certificate-checks.ts'
 import { configPath, formatComplaint, type LoadedConfig, loadConfig } from './config/load.ts'
 import type { Config } from './config/schema.ts'
+import { ExternalModules } from './external/external-modules.ts'
+import { isFromModule } from './external/resolver.ts'
 import { createLogger, type Logger, reopenLog, setLogLevel } from './log.ts'
 import { modules } from './modules/index.ts'
 import { type RunningServer, startServer } from './server.ts'
@@ -22,6 +24,8 @@ export interface ProgramContext {
   readonly stdout: NodeJS.WriteStream
   readonly stderr: NodeJS.WriteStream
   onSignal(signals: readonly NodeJS.Signals[], handler: (signal: NodeJS.Signals) => void): void
+  /** What nobody caught; the process goes on when the handler returns. */
+  onUncaught(handler: (error: unknown) => void): void
   exit(status: number): void
 }
 
@@ -29,6 +33,7 @@ export interface ProgramContext {
 export async function runServer(context: ProgramContext): Promise<number> {
   let status = 0
   const version = readVersion()
+  const external = new ExternalModules(modules.map(({ name }) => name))
   const program = new Command('gatehouse')
     .description('An XMPP server. Without a configuration it serves localhost and keeps its data in ./data.')
     .version(version)
@@ -42,13 +47,13 @@ export async function runServer(context: ProgramContext): Promise<number> {
       writeErr: (text) => context.stderr.write(text),
     })
     .action(async (options: { config?: string }) => {
-      status = await start(context, options.config, version)
+      status = await start(context, options.config, version, external)
     })
   program
     .command('check [file]')
     .description('find every mistake in the configuration, and start nothing')
     .action(async (file: string | undefined) => {
-      status = await check(context, file ?? program.opts<{ config?: string }>().config)
+      status = await check(context, file ?? program.opts<{ config?: string }>().config, external)
     })
   try {
     await program.parseAsync([...context.words], { from: 'user' })
@@ -56,6 +61,7 @@ export async function runServer(context: ProgramContext): Promise<number> {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
     throw error
   }
+  if (external.haveRun) context.exit(status)
   return status
 }
 
@@ -66,13 +72,22 @@ function readVersion(): string {
 }
 
 /** What the words of a configuration may name. */
-function known() {
-  return { modules, services, commands: commandNames() }
+function known(external: ExternalModules) {
+  return {
+    modules,
+    services,
+    commands: commandNames(),
+    external: (name: string, file: string) => external.load(name, file),
+  }
 }
 
-async function check(context: ProgramContext, file: string | undefined): Promise<number> {
+async function check(
+  context: ProgramContext,
+  file: string | undefined,
+  external: ExternalModules,
+): Promise<number> {
   const path = configPath(file, context.environment)
-  const loaded = await loadConfig({ path, ...known() })
+  const loaded = await loadConfig({ path, ...known(external) })
   const found = loaded.ok ? loaded.warnings : loaded.complaints
   for (const complaint of found) context.stderr.write(`${formatComplaint(complaint)}\n`)
   const name = path ?? 'the default configuration'
@@ -83,11 +98,16 @@ async function check(context: ProgramContext, file: string | undefined): Promise
   return loaded.ok ? 0 : 1
 }
 
-async function start(context: ProgramContext, file: string | undefined, version: string): Promise<number> {
+async function start(
+  context: ProgramContext,
+  file: string | undefined,
+  version: string,
+  external: ExternalModules,
+): Promise<number> {
   const { stderr } = context
   // Looked for anew each time: a file that was made since is found by a reload.
   const load = (other?: string) =>
-    loadConfig({ path: other ?? configPath(file, context.environment), ...known() })
+    loadConfig({ path: other ?? configPath(file, context.environment), ...known(external) })
   const loaded = await load()
   const complaints = loaded.ok ? loaded.warnings : loaded.complaints
   for (const complaint of complaints) stderr.write(`${formatComplaint(complaint)}\n`)
@@ -98,7 +118,15 @@ async function start(context: ProgramContext, file: string | undefined, version:
   const { config } = loaded
   const pretty = config.log_file === undefined && stderr.isTTY === true
   const log = await createLogger({ level: config.loglevel, file: config.log_file, pretty })
-  const life = new Life(context, { load, log, version })
+  context.onUncaught((error) => {
+    if (isFromModule(error)) {
+      log.error({ err: error }, 'a module of others failed where nobody waits for it')
+      return
+    }
+    log.fatal({ err: error }, 'a mistake in the server ends it')
+    context.exit(1)
+  })
+  const life = new Life(context, { load, external, log, version })
   return life.run(config, (running) => {
     const path = configPath(file, context.environment)
     context.stdout.write(welcome(context, config, path, running, version))
@@ -106,6 +134,7 @@ async function start(context: ProgramContext, file: string | undefined, version:
 }
 
 interface LifeOptions {
+  readonly external: ExternalModules
   load(file?: string): Promise<LoadedConfig>
   readonly log: Logger
   readonly version: string
@@ -141,7 +170,7 @@ class Life {
 
   /** Undefined, and the program ends, when it could not start. */
   async #start(config: Config): Promise<RunningServer | undefined> {
-    const { log, version, load } = this.#options
+    const { log, version, external, load } = this.#options
     try {
       this.#server = await startServer({
         config,
@@ -150,6 +179,7 @@ class Life {
         memoryUsage: () => this.#context.memoryUsage(),
         log,
         logDestination: 'standard error',
+        external,
         load: (file) => load(file),
         onStopRequest: () => void this.#stop('command'),
         onRestartRequest: () => void this.#restart(),

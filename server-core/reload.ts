@@ -6,9 +6,11 @@ import { isDeepStrictEqual } from 'node:util'
 import type { ReloadReport } from './admin/admin-server.ts'
 import type { Control } from './admin/control-socket.ts'
 import type { Config, HostOptions } from './config/schema.ts'
+import type { ModuleSpec } from './extend/gen-mod.ts'
 import type { HookRegistry } from './extend/hooks.ts'
 import type { ModuleDifference, ModuleManager, ModuleOptions } from './extend/module-manager.ts'
 import type { ServiceManager } from './extend/service-manager.ts'
+import type { ExternalModules } from './external/external-modules.ts'
 import { type Hosts, modulesOf, optionsOf } from './hosts.ts'
 import type { Listeners, ListenersChange } from './listeners.ts'
 import { type Logger, logFileOf, logLevelOf, reopenLog, setLogLevel } from './log.ts'
@@ -28,6 +30,7 @@ const effects: Readonly<Record<ServerOption, Effect>> = {
   listen: 'part',
   control: 'part',
   modules: 'part',
+  external_modules: 'part',
   services: 'part',
   host_config: 'part',
   resource_conflict: 'applied',
@@ -61,6 +64,7 @@ const effects: Readonly<Record<ServerOption, Effect>> = {
 export interface Reloadable {
   readonly hosts: Hosts
   readonly modules: ModuleManager
+  readonly external: ExternalModules
   readonly services: ServiceManager
   readonly listeners: Listeners
   readonly control: Control
@@ -79,7 +83,11 @@ interface Lists {
 }
 
 /** What reloading would do, without doing it. */
-export function planReload(server: Reloadable, config: Config): ReloadReport {
+export async function planReload(server: Reloadable, config: Config): Promise<ReloadReport> {
+  return plan(server, config, await server.external.all(config.external_modules))
+}
+
+function plan(server: Reloadable, config: Config, external: readonly ModuleSpec[]): ReloadReport {
   const lists: Lists = { applied: [], newConnections: [], restart: [], failed: [] }
   options(server, config, lists)
   const { added, removed, changed, later } = server.listeners.difference(config.listen)
@@ -102,7 +110,7 @@ export function planReload(server: Reloadable, config: Config): ReloadReport {
       continue
     }
     ofHost(host, config, lists)
-    const { stop, start, reload } = server.modules.difference(name, modulesOf(config, name))
+    const { stop, start, reload } = server.modules.difference(name, modulesOf(config, name), external)
     lists.applied.push(...stop.map((module) => `modules: ${module} stopped on ${name}`))
     lists.applied.push(...start.map((module) => `modules: ${module} started on ${name}`))
     lists.applied.push(...reload.map((module) => `modules: ${module} reloaded on ${name}`))
@@ -140,7 +148,8 @@ function ofHost(host: VirtualHost, config: Config, lists: Lists): void {
 
 /** Rejects with an Error, and nothing is changed, when something that the configuration needs cannot be had. */
 export async function reload(server: Reloadable, config: Config): Promise<ReloadReport> {
-  const report = planReload(server, config)
+  const external = await server.external.all(config.external_modules)
+  const report = plan(server, config, external)
   const prepared = await prepare(server, config)
   // What follows is meant to succeed; what does not is said, and the rest goes on.
   const attempt = async (what: string, work: () => void | Promise<void>): Promise<void> => {
@@ -162,6 +171,7 @@ export async function reload(server: Reloadable, config: Config): Promise<Reload
     if (!config.hosts.includes(name)) await attempt(`host ${name}`, () => server.hosts.down(name))
   }
   for (const { change } of prepared.changed) change.commit()
+  server.modules.setExternal(external)
   for (const name of server.hosts.names) {
     const wanted = modulesOf(config, name)
     await changeModules(server.modules, name, wanted, attempt)

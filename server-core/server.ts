@@ -23,6 +23,7 @@ import { ModuleManager } from './extend/module-manager.ts'
 import { Registrar } from './extend/registrar.ts'
 import { ServiceManager } from './extend/service-manager.ts'
 import { Turns } from './extend/turns.ts'
+import type { ExternalModules } from './external/external-modules.ts'
 import { Hosts, modulesOf, optionsOf } from './hosts.ts'
 import { Listeners } from './listeners.ts'
 import { type Logger, logFileOf, reopenLog } from './log.ts'
@@ -47,6 +48,8 @@ export interface ServerOptions {
   readonly log: Logger
   /** Where the log goes, for people. */
   readonly logDestination: string
+  /** Modules of others, as `load` finds them. */
+  readonly external: ExternalModules
   /** Reads and checks the configuration again, or another file. */
   load(file: string | undefined): Promise<LoadedConfig>
   /** Called when an administrator's command asks for the end. */
@@ -116,6 +119,7 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
     accountExists,
     addCommand: (spec, host) => registry.add(spec, host),
   })
+  managed.setExternal(await options.external.all(config.external_modules))
   const connected = new Set<C2s>()
   const hosts = new Hosts({
     dataDir: config.data_dir,
@@ -157,7 +161,7 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
     provided: (host, name) => managed.provided(host, name),
     route: (stanza) => router.route(stanza),
     removeAccount: (user, host) => removeAccount(user, host),
-    modules: adminModules(managed, hosts, () => config),
+    modules: adminModules({ managed, hosts, external: options.external, config: () => config }),
     reload: (wanted) => turns.take('reload', () => reloadConfig(wanted)),
     memory: () =>
       memoryHolders({
@@ -262,6 +266,7 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
   const reloadable: Reloadable = {
     hosts,
     modules: managed,
+    external: options.external,
     services: served,
     listeners,
     control,
@@ -278,7 +283,7 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
     const loaded = await options.load(file)
     if (!loaded.ok) return { ok: false, complaints: loaded.complaints.map(formatComplaint) }
     const warnings = loaded.warnings.map(formatComplaint)
-    if (plan) return { ok: true, report: planReload(reloadable, loaded.config), warnings }
+    if (plan) return { ok: true, report: await planReload(reloadable, loaded.config), warnings }
     try {
       const report = await reload(reloadable, loaded.config)
       log.info({ ...report }, 'the configuration was read again')

@@ -111,6 +111,11 @@ const rules: readonly Rule[] = [
     ['accounts/', 'config/', 'extauth/', 'log.ts', 'storage/', 'xmpp/'],
     'backends serve the authentication program too, which has no server',
   ),
+  leaf(
+    'external',
+    ['config/', 'extend/'],
+    "modules of others are files that are read: what becomes of them is the module manager's affair",
+  ),
   {
     of: ['server-core/net/', 'server-core/stream/', 'server-core/routing/', 'server-core/extend/'],
     never: [

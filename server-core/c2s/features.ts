@@ -48,5 +48,8 @@ export async function streamFeatures(
     list.push(el('sm', { xmlns: ns.sm }))
   }
   const { name } = c2s.served
-  return server.hooks.fold('c2s_stream_features', name, list, { host: name, authenticated })
+  const roster = authenticated
+    ? await server.hooks.fold('roster_get_versioning_feature', name, [], { host: name })
+    : []
+  return server.hooks.fold('c2s_stream_features', name, [...list, ...roster], { host: name, authenticated })
 }

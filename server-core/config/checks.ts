@@ -15,7 +15,8 @@ import { type Config, hostConfig } from './schema.ts'
 /** A module or service as far as its options go. */
 export interface Configurable {
   readonly name: string
-  readonly options: Fields
+  /** undefined: they cannot be known. */
+  readonly options: Fields | undefined
   readonly requires?: readonly string[] | undefined
 }
 
@@ -24,7 +25,10 @@ export interface Checked {
   readonly config: Config
   /** As written: what is not here is a default. */
   readonly raw: unknown
+  /** Those of others too. */
   readonly modules: readonly Configurable[]
+  /** Why modules of others cannot be had, by name. */
+  readonly externalProblems: ReadonlyMap<string, string>
   readonly services: readonly Configurable[]
   /** The commands that there are, whoever brings them. */
   readonly commands: readonly string[]
@@ -60,6 +64,7 @@ const rules: readonly (readonly [Rule, ...(keyof Config)[]])[] = [
   [controlCommands, 'control'],
   [controlSockets, 'control', 'data_dir'],
   [socketModes, 'control'],
+  [externalModules, 'external_modules'],
   [moduleOptions],
   [serviceOptions],
   [requiredModules, 'hosts', 'host_config', 'modules'],
@@ -216,18 +221,19 @@ function clearTextLogin({ config }: Checked): Found[] {
   )
 }
 
-function controlCommands({ config, commands, ...more }: Checked): Found[] {
-  // What a module brings that is not ours is not known before it is started.
-  if (moduleBags(more).some(({ options }) => Object.keys(options).some((name) => name.includes('/'))))
-    return []
+function controlCommands({ config, commands }: Checked): Found[] {
+  // what other people's modules bring is not known before they start
+  const isComplete = Object.keys(config.external_modules).length === 0
   return config.control.flatMap((listener, i) =>
     listener.commands === 'all'
       ? []
-      : listener.commands.flatMap((name, j) => {
+      : listener.commands.flatMap((name, j): Found[] => {
           if (commands.includes(name)) return []
           const near = nearest(name, commands)
           const hint = near === undefined ? "'gatehousectl help' lists them" : `did you mean '${near}'?`
-          return [wrong(['control', i, 'commands', j], `there is no command '${name}'; ${hint}`)]
+          const path: Path = ['control', i, 'commands', j]
+          if (isComplete) return [wrong(path, `there is no command '${name}'; ${hint}`)]
+          return [{ ...wrong(path, `'${name}' is no command of the server's own; ${hint}`), warning: true }]
         }),
   )
 }
@@ -282,6 +288,10 @@ function mapping(value: unknown): Bag['options'] {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Bag['options']) : {}
 }
 
+function externalModules({ externalProblems }: Checked): Found[] {
+  return [...externalProblems].map(([name, problem]) => wrong(['external_modules', name], problem))
+}
+
 function moduleOptions(checked: Pick<Checked, 'raw' | 'modules'>): Found[] {
   return moduleBags(checked).flatMap((bag) => optionsOf(bag, checked.modules, 'module'))
 }
@@ -299,6 +309,7 @@ function optionsOf(bag: Bag, known: readonly Configurable[], kind: string): Foun
       const message = unknownOption(name, names).replace('unknown option', `unknown ${kind}`)
       return [wrong([...bag.path, name], message, 'key')]
     }
+    if (!spec.options) return []
     const schema = z.strictObject(spec.options)
     const parsed = schema.safeParse(value ?? {})
     if (parsed.success) return []

@@ -25,6 +25,8 @@ export interface LoadOptions {
   /** The file; undefined = all defaults. */
   readonly path: string | undefined
   readonly modules: readonly Configurable[]
+  /** The module in a file that `external_modules` names; rejects with an Error that says why it cannot be had. */
+  external?(name: string, file: string): Promise<Configurable>
   readonly services: readonly Configurable[]
   /** Names of all commands. */
   readonly commands: readonly string[]
@@ -48,10 +50,12 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   // Nothing in it can be looked at further.
   if (loaded && !right) return { ok: false, complaints: said }
   const config = absolute(right?.value ?? configSchema.parse({}), path === undefined ? '.' : dirname(path))
+  const others = await externalModules(config, options)
   const found = await checkConfig({
     config,
     raw: right?.source.raw ?? {},
-    modules,
+    modules: [...modules, ...others.modules],
+    externalProblems: others.problems,
     services,
     commands,
     isOctal: (place) => right?.source.isOctal(place) ?? false,
@@ -65,6 +69,21 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   const complaints = [...said, ...more.filter((one) => !isSaid(one))]
   if (complaints.length > 0) return { ok: false, complaints: inOrder(complaints) }
   return { ok: true, config, warnings: inOrder(found.map(place)) }
+}
+
+/** Those that cannot be had are there by name: what is said of their options cannot be checked. */
+async function externalModules(config: Config, { external }: LoadOptions) {
+  const modules: Configurable[] = []
+  const problems = new Map<string, string>()
+  for (const [name, file] of Object.entries(config.external_modules)) {
+    try {
+      modules.push((await external?.(name, file)) ?? { name, options: undefined })
+    } catch (error) {
+      modules.push({ name, options: undefined })
+      problems.set(name, (error as Error).message)
+    }
+  }
+  return { modules, problems }
 }
 
 function withoutFile(finding: Finding): Complaint {
@@ -103,6 +122,9 @@ function absolute(config: Config, base: string): Config {
       ...listener,
       path: listener.path === undefined ? join(dataDir, 'gatehouse.sock') : resolve(base, listener.path),
     })),
+    external_modules: Object.fromEntries(
+      Object.entries(config.external_modules).map(([name, file]) => [name, resolve(base, file)]),
+    ),
     host_config: Object.fromEntries(
       Object.entries(config.host_config).map(([host, own]) => [host, { ...own, ...files(own) }]),
     ),

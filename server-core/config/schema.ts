@@ -104,6 +104,10 @@ export const configSchema = z.strictObject({
   listen: z.array(c2sListener).default(() => defaultListeners()),
   control: z.array(controlListener).default([controlListener.parse({})]),
   modules: z.record(z.string(), optionBag.nullable()).optional().describe('modules of every host'),
+  external_modules: z
+    .record(z.string(), z.string())
+    .default({})
+    .describe("modules of others: their names, and their files, from this file's folder"),
   services: z.record(z.string(), optionBag.nullable()).default({ service_admin_extra: {} }),
   host_config: z
     .record(

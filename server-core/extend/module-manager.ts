@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { byText } from '../admin/order.ts'
 import type { Fields, Values } from '../config/fields.ts'
+import { nearest } from '../config/nearest.ts'
 import type { Logger } from '../log.ts'
 import type { Router } from '../routing/router.ts'
 import type { Sessions } from '../routing/session.ts'
@@ -9,7 +10,7 @@ import type { Storage } from '../storage/storage.ts'
 import { type CommandSpec, checkCommand } from './command.ts'
 import type { IqHandlers } from './gen-iq-handler.ts'
 import type { HostContext, ModuleSpec } from './gen-mod.ts'
-import type { HookRegistry } from './hooks.ts'
+import { type HookRegistry, hookNames } from './hooks.ts'
 import type { Provided } from './provided.ts'
 import { Registrar } from './registrar.ts'
 import {
@@ -78,6 +79,11 @@ export class ModuleManager {
     return all.sort((one, other) => byText(one.name, other.name))
   }
 
+  /** Modules of others. */
+  get external(): readonly ModuleSpec[] {
+    return [...this.#external.values()]
+  }
+
   /** Modules of others. Those that run already go on as they are until they are reloaded. */
   setExternal(specs: readonly ModuleSpec[]): void {
     this.#external = new Map(specs.map((spec) => [spec.name, spec]))
@@ -89,8 +95,8 @@ export class ModuleManager {
     for (const spec of startOrder(specs)) await this.start(host, spec.name, wanted[spec.name] ?? null)
   }
 
-  #spec(name: string): ModuleSpec {
-    const spec = this.#env.table.find((other) => other.name === name) ?? this.#external.get(name)
+  #spec(name: string, external: ReadonlyMap<string, ModuleSpec> = this.#external): ModuleSpec {
+    const spec = this.#env.table.find((other) => other.name === name) ?? external.get(name)
     if (!spec) throw unknownName('module', name, this.known)
     return spec
   }
@@ -169,12 +175,34 @@ export class ModuleManager {
       loaded.options = checked
       return
     }
-    await this.#stop(host, name)
+    await this.#replace(host, loaded, spec, options)
+  }
+
+  /** Stops a module that runs and starts it again with the options that it has. */
+  restart(host: string, name: string): Promise<void> {
+    return this.#turns.take(host, async () => {
+      const loaded = this.#of(host).get(name)
+      if (!loaded) throw new StartError(`${name} does not run on ${host}`)
+      await this.#replace(host, loaded, this.#spec(name), loaded.given)
+    })
+  }
+
+  async #replace(host: string, loaded: Loaded, spec: ModuleSpec, options: ModuleOptions): Promise<void> {
+    this.#checked(host, spec, options)
+    await this.#stop(host, spec.name)
     try {
-      await this.#start(host, name, options, spec)
+      await this.#start(host, spec.name, options, spec)
     } catch (error) {
-      await this.#start(host, name, loaded.given, loaded.spec)
+      await this.#startAgain(host, loaded, error as Error)
       throw error
+    }
+  }
+
+  async #startAgain(host: string, { spec, given }: Loaded, { message }: Error): Promise<void> {
+    try {
+      await this.#start(host, spec.name, given, spec)
+    } catch (error) {
+      throw new StartError(`${message}; nor does it start again as it was: ${(error as Error).message}`)
     }
   }
 
@@ -183,22 +211,28 @@ export class ModuleManager {
     for (const name of [...this.#of(host).keys()].reverse()) await this.stop(host, name)
   }
 
-  /** What has to be done so that exactly these modules run, with these options: each list in the order of doing. */
-  difference(host: string, wanted: Readonly<Record<string, ModuleOptions>>): ModuleDifference {
+  /**
+   * What has to be done so that exactly these modules run, with these options and, where it is other people's, this code: each
+   * list in the order of doing.
+   */
+  difference(
+    host: string,
+    wanted: Readonly<Record<string, ModuleOptions>>,
+    external: readonly ModuleSpec[] = this.external,
+  ): ModuleDifference {
     const running = this.#of(host)
-    const specs = startOrder(Object.keys(wanted).map((name) => this.#spec(name)))
+    const byName = new Map(external.map((spec) => [spec.name, spec]))
+    const specs = startOrder(Object.keys(wanted).map((name) => this.#spec(name, byName)))
     return {
       stop: [...running.keys()].reverse().filter((name) => !Object.hasOwn(wanted, name)),
       start: specs.map(({ name }) => name).filter((name) => !running.has(name)),
       reload: specs
-        .map(({ name }) => name)
-        .filter((name) => {
-          const loaded = running.get(name)
+        .filter((spec) => {
+          const loaded = running.get(spec.name)
           if (!loaded) return false
-          return (
-            loaded.spec !== this.#spec(name) || !isDeepStrictEqual(loaded.given ?? {}, wanted[name] ?? {})
-          )
-        }),
+          return loaded.spec !== spec || !isDeepStrictEqual(loaded.given ?? {}, wanted[spec.name] ?? {})
+        })
+        .map(({ name }) => name),
     }
   }
 
@@ -248,8 +282,14 @@ export class ModuleManager {
       accountExists: (user) => this.#env.accountExists(user, host),
       route: (stanza) => router.route(stanza),
       request: (stanza) => router.request(stanza),
-      hook: (name, handler, seq) => registrar.add(hooks.add(name, host, handler, seq, owner)),
-      globalHook: (name, handler, seq) => registrar.add(hooks.add(name, '', handler, seq, owner)),
+      hook: (name, handler, seq) => {
+        hintAtName(name, log)
+        return registrar.add(hooks.add(name, host, handler, seq, owner))
+      },
+      globalHook: (name, handler, seq) => {
+        hintAtName(name, log)
+        return registrar.add(hooks.add(name, '', handler, seq, owner))
+      },
       traceHooks: (tracer) => registrar.add(hooks.trace(tracer)),
       fold: (name, acc, info) => hooks.fold(name, host, acc, info),
       run: (name, info) => hooks.run(name, host, info),
@@ -291,4 +331,10 @@ export class ModuleManager {
     }
     return context
   }
+}
+
+/** Modules may have hooks of their own: only a name that looks like a known one is worth a word. */
+function hintAtName(name: string, log: Logger): void {
+  const near = hookNames.includes(name) ? undefined : nearest(name, hookNames)
+  if (near !== undefined) log.warn({ hook: name }, `there is no hook ${name}; is ${near} meant?`)
 }

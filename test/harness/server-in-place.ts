@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { commandNames } from '../../server-core/admin/commands/index.ts'
 import { formatComplaint, loadConfig } from '../../server-core/config/load.ts'
+import { ExternalModules } from '../../server-core/external/external-modules.ts'
 import { type Logger, silentLogger } from '../../server-core/log.ts'
 import { modules } from '../../server-core/modules/index.ts'
 import { startServer } from '../../server-core/server.ts'
@@ -47,6 +48,7 @@ export async function serverInPlace(
     memoryUsage: () => process.memoryUsage(),
     log,
     logDestination: 'nowhere',
+    external: new ExternalModules([]),
     load,
     onStopRequest: () => void stop(),
     onRestartRequest: () => undefined,

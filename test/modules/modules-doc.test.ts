@@ -1,13 +1,11 @@
-/** docs/modules.md says what is true: the table of modules, the example, the list of hooks. */
+/** docs/modules.md says what is true: the table of modules, the list of hooks; its example runs in test/external. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { hookNames } from '../../server-core/extend/hooks.ts'
 import { defaultModules, modules } from '../../server-core/modules/index.ts'
 import { services } from '../../server-core/services/index.ts'
-import { elementToString } from '../../server-core/xml/serialize.ts'
 import { root } from '../harness/paths.ts'
-import { here, startHost, type TestHost, xml } from './host.ts'
-import { modGreeting } from './mod-greeting.ts'
 
 const page = readFileSync(join(root, 'docs/modules.md'), 'utf8')
 
@@ -42,61 +40,79 @@ it('lists every service', () => {
   for (const { name } of services) expect(page).toContain(`| \`${name}\` |`)
 })
 
-describe('the example', () => {
-  let host: TestHost
-  afterEach(() => host.stop())
+/** `host, code` of `{ host: string; code: number }`. */
+function fieldsOf(type: string): string {
+  if (type === 'object') return ''
+  if (type === 'DiscoInfo') return 'host, from, to, node, lang'
+  return [...type.matchAll(/(?:^\{|;)\s*(?:readonly )?(\w+)\??:/g)].map((match) => match[1]).join(', ')
+}
 
-  it('is the module that is tested here', async () => {
-    host = await startHost([], {})
-    const source = readFileSync(join(root, 'test/modules/mod-greeting.ts'), 'utf8')
-    const asModule = source.replaceAll("'../../server-core/", "'../").trim()
-    expect(part('example')).toBe(`\`\`\`ts\n${asModule}\n\`\`\``)
-  })
+const words: Readonly<Record<string, string>> = {
+  undefined: '',
+  boolean: 'boolean',
+  Stanza: 'stanza',
+  Element: 'element',
+  RosterItem: 'roster item',
+  'Stanza[]': 'stanzas',
+  'Element[]': 'elements',
+  'RosterItem[]': 'roster items',
+  'Jid[]': 'addresses',
+  'string[]': 'texts',
+}
 
-  it('greets, counts, and stops', async () => {
-    host = await startHost([modGreeting], { mod_greeting: { text: 'Welcome back' } })
-    const romeo = await host.login(`romeo@${here}/orchard`)
-    await host.hooks.run('user_available_hook', here, { jid: romeo.jid })
-    expect(romeo.take()).toEqual([
-      `<message from='${here}' to='romeo@${here}/orchard' type='headline'><body>Welcome back</body></message>`,
-    ])
-    const answer = await romeo.iq('get', xml("<greetings xmlns='urn:example:greetings'/>"), here)
-    expect(elementToString(answer)).toContain("<greetings xmlns='urn:example:greetings' count='1'/>")
-    await host.modules.stop(here, 'mod_greeting')
-    expect(host.hooks.ownedBy('mod_greeting')).toBe(0)
-  })
-})
+/** As the manual says it. */
+function accumulator(type: string): string {
+  const plain = type.replaceAll('readonly ', '').replace(' | null', '')
+  if (plain === 'Element | undefined') return 'element, at first none'
+  return words[plain] ?? `\`${plain.replaceAll(' | ', '` or `')}\``
+}
+
+/** A type of several lines in one. */
+function oneLine(type: string): string {
+  return type.trim().replace(/;$/, '').replaceAll(/\s+/g, ' ')
+}
 
 describe('hooks', () => {
-  const declared = [
-    ...(readFileSync(join(root, 'server-core/extend/hooks.ts'), 'utf8')
-      .split('export interface Hooks {')[1]
-      ?.split('\n}')[0]
-      ?.matchAll(/^ {2}([a-z0-9_]+): \{/gm) ?? []),
-  ].map((match) => match[1] ?? '')
-  const waiting = /Declared, and not run yet: ([\s\S]*?)\.\n/.exec(page)?.[1] ?? ''
-  const table = page.split('| hook | kind | when |')[1]?.split('\n\n')[0] ?? ''
+  const body = readFileSync(join(root, 'server-core/extend/hooks.ts'), 'utf8')
+    .split('export interface Hooks {')[1]
+    ?.split('\n}')[0]
+    ?.replaceAll(/\/\*\*[\s\S]*?\*\/|\/\/.*/g, '')
+  const declared = new Map(
+    [
+      ...`${body}\n`.matchAll(
+        /^ {2}([a-z0-9_]+): \{\s*acc: ([\s\S]*?)[;\n]\s*info: ([\s\S]*?)\s*\}(?=\s*\n(?: {2}[a-z]|\s*$|\s*\n))/gm,
+      ),
+    ].map(
+      ([, name = '', acc = '', info = '']) => [name, { acc: oneLine(acc), info: oneLine(info) }] as const,
+    ),
+  )
+  const rows = (page.split('| hook | kind | `acc` | in `info` | when |')[1]?.split('\n\n')[0] ?? '')
+    .split('\n')
+    .slice(2)
+    .map((row) => row.split('|').map((cell) => cell.trim()))
+  const listed = rows.flatMap(([, names = '', kind = '', acc = '', info = '']) =>
+    [...names.matchAll(/`([a-z0-9_]+)`/g)].map(([, name = '']) => ({ name, kind, acc, info })),
+  )
 
   const sources = readdirSync(join(root, 'server-core'), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.ts') && name !== 'extend/hooks.ts')
     .map((name) => readFileSync(join(root, 'server-core', name), 'utf8'))
-  const isRun = (name: string): boolean => {
-    const call = new RegExp(`(?:fold|run)\\(\\s*'${name}'`)
-    return sources.some((source) => call.test(source))
-  }
 
   it('are all in the table, once', () => {
-    const listed = [...table.matchAll(/`([a-z0-9_]+)`/g), ...waiting.matchAll(/`([a-z0-9_]+)`/g)]
-      .map((match) => match[1] ?? '')
-      .filter((name) => declared.includes(name))
-    expect(declared.length).toBeGreaterThan(40)
-    expect(listed.sort(byName), 'docs/modules.md lists the hooks of extend/hooks.ts').toEqual(
-      [...declared].sort(byName),
-    )
+    expect(hookNames.length).toBeGreaterThan(60)
+    expect(listed.map(({ name }) => name).sort(byName)).toEqual([...hookNames].sort(byName))
+    expect([...declared.keys()].sort(byName)).toEqual([...hookNames].sort(byName))
   })
 
-  it.each(declared)('%s runs, or is said not to', (name) => {
-    expect(isRun(name)).toBe(!waiting.includes(`\`${name}\``))
+  it.each(listed)('$name gets what the manual says', ({ name, kind, acc, info }) => {
+    const types = declared.get(name)
+    expect({ acc, info }).toEqual({ acc: accumulator(types?.acc ?? ''), info: fieldsOf(types?.info ?? '') })
+    expect(kind.split(',')[0]).toBe(types?.acc === 'undefined' ? 'run' : 'fold')
+  })
+
+  it.each(hookNames)('%s runs somewhere', (name) => {
+    const call = new RegExp(`(?:fold|run)\\(\\s*'${name}'`)
+    expect(sources.some((source) => call.test(source))).toBe(true)
   })
 })
 

@@ -26,10 +26,12 @@ export const modRoster = defineModule({
 
     host.provide('roster', rosters)
     host.iq('sm', ns.roster, (request) => rosters.handle(request))
+    host.hook('roster_get_versioning_feature', (features) => [
+      ...features,
+      el('ver', { xmlns: ns.rosterver }),
+    ])
     host.hook('c2s_stream_features', (features, { authenticated }) =>
-      authenticated
-        ? [...features, el('ver', { xmlns: ns.rosterver }), el('sub', { xmlns: ns.preApproval })]
-        : undefined,
+      authenticated ? [...features, el('sub', { xmlns: ns.preApproval })] : undefined,
     )
 
     host.hook('roster_out_subscription', async (_, { user, stanza }) => {
