@@ -50,6 +50,7 @@ export class Rig {
   readonly connected: readonly C2s[]
   /** What was logged, as objects. */
   readonly log: readonly Record<string, unknown>[]
+  readonly throttle: Throttle
   readonly #close: () => void
 
   private constructor(parts: Omit<Rig, 'login' | 'close' | 'session' | 'startModules'>, close: () => void) {
@@ -59,6 +60,7 @@ export class Rig {
     this.router = parts.router
     this.sessions = parts.sessions
     this.log = parts.log
+    this.throttle = parts.throttle
     this.connected = parts.connected
     this.#close = close
   }
@@ -113,7 +115,7 @@ export class Rig {
       sessions,
       hooks,
       resumable: new ResumableSessions(),
-      throttle: new Throttle(() => config.failed_login_delay),
+      throttle: new Throttle(config.failed_login_delay),
       limits: new AddressLimits({ connectionsPerAddress: 1_000, failedLoginsPerMinute: 60 }),
       log,
     }
@@ -136,10 +138,13 @@ export class Rig {
     })
     await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve))
     const { port } = listener.address() as AddressInfo
-    return new Rig({ port, hooks, iqs, router, sessions, connected, log: lines }, () => {
-      listener.close()
-      for (const session of connected) session.connection.destroy('the test is over')
-    })
+    return new Rig(
+      { throttle: server.throttle, port, hooks, iqs, router, sessions, connected, log: lines },
+      () => {
+        listener.close()
+        for (const session of connected) session.connection.destroy('the test is over')
+      },
+    )
   }
 
   /** Any password will do. */

@@ -51,6 +51,7 @@ function resolves(name: string): boolean {
 export const peers = {
   ejabberd: { package: 'ejabberd', found: () => has('ejabberdctl', 'erl') },
   '@xmpp/client': { package: '@xmpp/client of npm', found: () => resolves('@xmpp/client') },
+  fail2ban: { package: 'fail2ban', found: () => has('fail2ban-regex') },
   'go-sendxmpp': { package: 'go-sendxmpp', found: () => has('go-sendxmpp') },
   profanity: { package: 'profanity and tmux', found: () => has('profanity', 'tmux') },
   prosody: { package: 'prosody', found: () => has('prosody') },
