@@ -47,6 +47,7 @@ describe('login', () => {
         'limits',
       ])
       expect(at(client.features, 'limits', 'max-bytes')?.text).toBe('10000')
+      expect(at(client.features, 'limits', 'idle-seconds')?.text).toBe('300')
       client.destroy()
     }
   })

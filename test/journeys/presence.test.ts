@@ -125,6 +125,14 @@ describe('the end', () => {
     expect(told(await romeo.settled())).toEqual([`available ${juliet.jid}`])
   })
 
+  it('of what was not there is nothing, to nobody', async () => {
+    const juliet = await login('juliet', 'j')
+    const romeo = await login('romeo', 'r', false)
+    romeo.send("<presence type='unavailable'/>")
+    expect(told(await romeo.settled())).toEqual([])
+    expect(told(await juliet.settled())).toEqual([])
+  })
+
   it('of a session that was never available is told to nobody', async () => {
     const juliet = await login('juliet', 'j')
     const romeo = await login('romeo', 'r', false)
@@ -133,7 +141,58 @@ describe('the end', () => {
   })
 })
 
+describe('what the first presence brings', () => {
+  it('comes in order: the own presence, stored messages, requests that wait, the own other resources', async () => {
+    const [nurse, other] = [await login('nurse', 'n'), await login('romeo', 'other', false)]
+    // not for messages: those wait
+    await other.available('<priority>-1</priority>')
+    nurse.message('romeo@localhost', 'stored')
+    nurse.send("<presence to='romeo@localhost' type='subscribe'/>")
+    await nurse.settled()
+    const romeo = await login('romeo', 'r', false)
+    romeo.send('<presence/>')
+    await romeo.waitFor(from(other.jid)).then((one) => romeo.inbox.push(one))
+    const order = (await romeo.settled()).map(({ name, attrs }) =>
+      name === 'message' ? 'message' : `${attrs['type'] ?? ''} ${attrs['from']}`,
+    )
+    expect(order).toEqual([` ${romeo.jid}`, 'message', 'subscribe nurse@localhost', ` ${other.jid}`])
+    // answered, so that it does not come again
+    romeo.send("<presence to='nurse@localhost' type='unsubscribed'/>")
+    await romeo.settled()
+  })
+})
+
 describe('directed presence', () => {
+  it('to a contact who gets the broadcast changes nothing: he is told the end once', async () => {
+    const [juliet, romeo] = [await login('juliet', 'j'), await login('romeo', 'r', false)]
+    romeo.send("<presence to='juliet@localhost'/>")
+    await romeo.available()
+    romeo.send("<presence to='juliet@localhost'/><presence to='juliet@localhost/j'/>")
+    await romeo.settled()
+    await juliet.settled()
+    await romeo.close()
+    expect(told(await juliet.settled())).toEqual([`unavailable ${romeo.jid}`])
+  })
+
+  it('that was answered with an error, or by somebody who went, is not taken back at the end', async () => {
+    const [nurse, romeo] = [await login('nurse', 'n'), await login('romeo', 'r')]
+    romeo.send(`<presence to='${nurse.jid}'/>`)
+    await nurse.waitFor(from(romeo.jid))
+    nurse.send(
+      `<presence to='${romeo.jid}' type='error'><error type='cancel'>` +
+        "<service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>",
+    )
+    await romeo.waitFor(type('error'))
+    romeo.destroy()
+    const again = await login('romeo', 'again')
+    again.send(`<presence to='${nurse.jid}'/>`)
+    await nurse.waitFor(from(again.jid))
+    nurse.send(`<presence to='${again.jid}' type='unavailable'/>`)
+    await again.waitFor((one) => one.attrs['from'] === nurse.jid && one.attrs['type'] === 'unavailable')
+    await again.close()
+    expect(told(await nurse.settled())).toEqual([])
+  })
+
   it('can be taken back: then its end is not told', async () => {
     const [nurse, romeo] = [await login('nurse', 'n'), await login('romeo', 'r')]
     romeo.send("<presence to='nurse@localhost'/><presence to='nurse@localhost' type='unavailable'/>")
@@ -157,6 +216,42 @@ describe('directed presence', () => {
 })
 
 describe('a probe', () => {
+  it('of a contact who is not there says so, with the id and since when', async () => {
+    const romeo = await login('romeo', 'r')
+    await romeo.settled()
+    const before = Date.now()
+    const juliet = await login('juliet', 'j')
+    await juliet.close()
+    await romeo.waitFor(type('unavailable'))
+    romeo.send("<presence to='juliet@localhost' type='probe' id='p1'/>")
+    const answer = await romeo.waitFor(type('unavailable'))
+    expect(answer.attrs).toMatchObject({ from: 'juliet@localhost', to: romeo.jid, id: 'p1' })
+    const since = Date.parse(at(answer, 'delay')?.attrs['stamp'] ?? '')
+    expect(since).toBeGreaterThan(before - 2_000)
+    expect(since).toBeLessThan(Date.now() + 1)
+  })
+
+  it('of one resource says merely whether it is there', async () => {
+    const [juliet, romeo] = [await login('juliet', 'j', false), await login('romeo', 'r')]
+    await juliet.available('<show>away</show><status>out</status>')
+    await romeo.settled()
+    romeo.send(`<presence to='${juliet.jid}' type='probe'/><presence to='juliet@localhost/x' type='probe'/>`)
+    const answers = await romeo.settled()
+    expect(told(answers)).toEqual([`available ${juliet.jid}`, 'unavailable juliet@localhost/x'])
+    expect(answers.map(({ children }) => children)).toEqual([[], []])
+  })
+
+  it('by somebody who has directed presence finds that resource, and no more', async () => {
+    const [nurse, romeo] = [await login('nurse', 'n'), await login('romeo', 'r')]
+    await login('romeo', 'other')
+    romeo.send("<presence to='nurse@localhost'><status>only you</status></presence>")
+    await nurse.waitFor(from(romeo.jid))
+    nurse.send(`<presence to='romeo@localhost' type='probe'/><presence to='${romeo.jid}' type='probe'/>`)
+    const answers = await nurse.settled()
+    expect(told(answers)).toEqual([`available ${romeo.jid}`, `available ${romeo.jid}`])
+    expect(answers.map(({ children }) => children)).toEqual([[], []])
+  })
+
   it('by a contact brings what is there, with since when', async () => {
     const [juliet, romeo] = [await login('juliet', 'j'), await login('romeo', 'r')]
     juliet.send("<presence type='unavailable'/>")
