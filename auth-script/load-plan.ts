@@ -49,7 +49,9 @@ async function ldap(flags: LdapFlags, log: Logger): Promise<PlannedBackend> {
   const parsed = schema.safeParse(flags)
   if (parsed.success) {
     const { ldap_password_file, ldap_tls_cacertfile } = parsed.data
-    const paths = [ldap_password_file, ldap_tls_cacertfile].filter((path) => path !== undefined)
+    const paths = [ldap_password_file, ldap_tls_cacertfile].flatMap((path) =>
+      path === undefined ? [] : resolve(path),
+    )
     return { name: 'ldap', type: 'ldap', paths, backend: ldapBackend(parsed.data, log) }
   }
   const flagOf = (option: string) =>

@@ -44,20 +44,31 @@ export interface ExtauthContext {
 /** How long backends may take to end, in milliseconds. */
 const closeTimeout = 2000
 
+/** For what a person reads: who has read enough (`… | head`) ends it. */
+function forReaders(context: ExtauthContext): ExtauthContext {
+  let output: Writable | undefined
+  const openAnswers = () => {
+    output ??= context.openAnswers().on('error', () => context.exit(1))
+    return output
+  }
+  return { ...context, openAnswers }
+}
+
 /** Exit status: 0 the end of the input, a signal, or a command that did it; 1 failed; 2 wrong usage. */
 export async function runExtauth(context: ExtauthContext): Promise<number> {
   setParallelDerivations(Math.max(1, context.threads - 1))
   let status = 0
+  const read = forReaders(context)
   const program = commandLine(readVersion())
     .exitOverride()
     .configureOutput({
-      writeOut: (text) => void context.openAnswers().write(text),
+      writeOut: (text) => void read.openAnswers().write(text),
       writeErr: (text) => void context.stderr.write(text),
     })
     .action(async (flags: Flags) => {
       status = await serve(context, flags, program)
     })
-  addCommands(program, context, (result) => {
+  addCommands(program, read, (result) => {
     status = result
   })
   try {

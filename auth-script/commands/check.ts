@@ -1,5 +1,7 @@
 /** `check`: is the configuration right, and can the backends be asked? Nothing is served and nothing is changed. */
 import type { Command } from 'commander'
+import type { AuthBackend } from '../../server-core/auth/backend.ts'
+import type { Operation } from '../../server-core/extauth/packets.ts'
 import { silentLogger } from '../../server-core/log.ts'
 import { formatSection, isAnythingWrong, ok, type Section, summary } from '../findings.ts'
 import { healthOf } from '../health.ts'
@@ -46,7 +48,9 @@ function whatIsServed(plan: Plan): Section {
   const kind: HostKind = hostKinds[plan.hostKind ?? 'ejabberd']
   const hosts = [...(plan.hosts ?? [])].map(([host, chain]) => ok(`${host}: ${chain.join(', then ')}`))
   const everyHost = ok(`every host: ${plan.backends.map(({ name }) => name).join(', then ')}`)
-  const operations = (plan.operations ?? kind.operations).filter((op) => kind.operations.includes(op))
+  const operations = (plan.operations ?? kind.operations).filter(
+    (op) => kind.operations.includes(op) && plan.backends.some(({ backend }) => can(backend, op)),
+  )
   const reply = plan.failureReply ?? kind.failureReply
   return {
     title: 'configuration',
@@ -59,5 +63,20 @@ function whatIsServed(plan: Plan): Section {
         }`,
       ),
     ],
+  }
+}
+
+function can(backend: AuthBackend, op: Operation): boolean {
+  switch (op) {
+    case 'auth':
+    case 'isuser':
+      return true
+    case 'removeuser':
+    case 'removeuser3':
+      return backend.remove !== undefined
+    case 'setpass':
+      return backend.setPassword !== undefined
+    case 'tryregister':
+      return backend.register !== undefined
   }
 }

@@ -108,12 +108,22 @@ class Steps {
 /** What backends would log is said among the steps. */
 function stepLogger(steps: Steps): Logger {
   const write = (line: string) => {
-    const { msg, reason } = JSON.parse(line) as { msg?: string; reason?: string }
+    const { msg, ms, server, entry, result, reason } = JSON.parse(line) as Logged
     // The step itself says so.
     if (msg === 'cannot authenticate') return
-    steps.tell('log', [msg, reason].filter((part) => part !== undefined).join(': '))
+    const more = [entry, result, reason, server && `at ${server}`].filter((part) => part !== undefined)
+    steps.tell('log', more.length === 0 ? msg : `${msg}: ${more.join(', ')}`, ms)
   }
-  return pino({ level: 'info', base: null, timestamp: false }, { write })
+  return pino({ level: 'debug', base: null, timestamp: false }, { write })
+}
+
+interface Logged {
+  readonly msg: string
+  readonly ms?: number
+  readonly server?: string
+  readonly entry?: string
+  readonly result?: string
+  readonly reason?: string
 }
 
 /** A backend that tells what it was asked for and what it said. */

@@ -31,7 +31,7 @@ import { judgeServer } from './judge-server.ts'
 import { readMongooseim } from './mongooseim.ts'
 import { findPerson, type Person } from './person.ts'
 import { advisedSize, judgePools, type Machine } from './pool.ts'
-import { judgeNode, judgeProgramLine, shellWords } from './program-line.ts'
+import { judgeNode, judgeProgramLine, shellWord, shellWords, wordsOf } from './program-line.ts'
 import type { ServerSettings } from './server-settings.ts'
 
 export interface DoctorFlags extends Flags {
@@ -213,15 +213,8 @@ async function msPerPassword(plan: Plan): Promise<number | undefined> {
   return performance.now() - begun
 }
 
+/** The whole line, as a server's configuration has it between double quotes. */
 function commandFor(launcher: string, flags: Flags, server: ServerSettings): string {
-  const source =
-    flags.config !== undefined
-      ? `--config ${flags.config}`
-      : flags.gatehouse !== undefined
-        ? `--gatehouse ${flags.gatehouse}`
-        : flags.ldap !== undefined
-          ? `--ldap ${flags.ldap.join(' --ldap ')} --ldap-base ${flags.ldapBase ?? 'dc=example,dc=org'}`
-          : `--sqlite ${flags.sqlite ?? '/var/lib/ejabberd/accounts.sqlite'}`
   const kinds = {
     ejabberd: '--failure-reply error-frame',
     'ejabberd-old': '--host-kind ejabberd-old',
@@ -229,5 +222,7 @@ function commandFor(launcher: string, flags: Flags, server: ServerSettings): str
     mongooseim: '--host-kind mongooseim',
     'prosody-line': '--host-kind prosody-line',
   } as const
-  return `${launcher} ${source} ${kinds[server.kind]}`
+  const words = isSourceSaid(flags) ? wordsOf(flags) : ['--sqlite', '/var/lib/ejabberd/accounts.sqlite']
+  const line = [launcher, ...words].map(shellWord).join(' ')
+  return `${line} ${kinds[server.kind]}`.replaceAll(/[\\"]/g, '\\$&')
 }

@@ -1,6 +1,6 @@
 /** Whether somebody else, the user that a server runs as, may use a file: by its mode, and that of each folder above it. */
 import { readFileSync, type Stats, statSync } from 'node:fs'
-import { dirname, parse } from 'node:path'
+import { dirname, parse, resolve } from 'node:path'
 
 export interface Person {
   readonly name: string
@@ -32,7 +32,8 @@ const bits = { read: 4, write: 2, execute: 1 } as const
 export type Use = keyof typeof bits
 
 /** Why the person cannot use the path so, in words; undefined when nothing speaks against it. */
-export function obstacle(person: Person, path: string, ...uses: readonly Use[]): string | undefined {
+export function obstacle(person: Person, written: string, ...uses: readonly Use[]): string | undefined {
+  const path = resolve(written)
   for (const folder of foldersAbove(path)) {
     const stat = statOf(folder)
     if (stat === undefined) return `there is no folder ${folder}`

@@ -1,6 +1,6 @@
 /** The command line that a server starts (`exec LINE`, by a shell): its words, and what will become of them. */
 import { realpathSync, statSync } from 'node:fs'
-import { basename, isAbsolute } from 'node:path'
+import { basename, isAbsolute, resolve } from 'node:path'
 import { CommanderError } from 'commander'
 import { type Finding, ok, warning, wrong } from '../findings.ts'
 import { commandLine, type Flags } from '../options.ts'
@@ -107,6 +107,35 @@ function relativePaths(flags: Flags, place: string): Finding[] {
     .map((path) =>
       wrong(`${place}'${path}' is meant from the folder that the server runs in`, 'write the absolute path'),
     )
+}
+
+/** What was said about the accounts and the log, as words of a command line; a server runs in another folder, so paths are absolute. */
+export function wordsOf(flags: Flags): string[] {
+  const path = (value: string | undefined) => value && resolve(value)
+  const ldapBase = flags.ldap === undefined ? undefined : (flags.ldapBase ?? 'dc=example,dc=org')
+  const values: Readonly<Record<string, string | readonly string[] | undefined>> = {
+    '--config': path(flags.config),
+    '--gatehouse': path(flags.gatehouse),
+    '--sqlite': path(flags.sqlite),
+    '--ldap': flags.ldap,
+    '--ldap-base': ldapBase,
+    '--ldap-rootdn': flags.ldapRootdn,
+    '--ldap-password-file': path(flags.ldapPasswordFile),
+    '--ldap-uids': flags.ldapUids,
+    '--ldap-filter': flags.ldapFilter,
+    '--ldap-encrypt': flags.ldapEncrypt,
+    '--ldap-tls-cacertfile': path(flags.ldapTlsCacertfile),
+    '--ldap-bind-dn-template': flags.ldapBindDnTemplate,
+    '--log-file': path(flags.logFile),
+  }
+  const words = Object.entries(values).flatMap(([flag, value]) =>
+    value === undefined ? [] : [value].flat().flatMap((one) => [flag, one]),
+  )
+  return flags.readOnly ? [...words, '--read-only'] : words
+}
+
+export function shellWord(word: string): string {
+  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
 }
 
 /** As a shell would split it; undefined when a quote is not closed. */

@@ -53,11 +53,15 @@ export function ldapBackend(options: LdapOptions, log: Logger): LdapBackend {
   async function logIn(server: Server, who: Who, password: string, limit: Deadline): Promise<Verdict> {
     const began = performance.now()
     const located = await locator.toLogIn(server, who, limit)
+    const searched = performance.now()
+    const entry = typeof located === 'string' ? located : located.dn
+    log.debug({ server: server.name, entry, ms: searched - began }, 'the entry of the user')
     if (typeof located === 'string') {
       await server.refusals.wait(began, limit)
       return { ok: false, reason: located }
     }
     const result = await server.asUser(limit, (connection) => connection.bind(located.dn, password, limit))
+    log.debug({ result: inWords(result), ms: performance.now() - searched }, 'the bind as the user')
     const verdict = bindVerdict(result)
     if (!verdict.ok) server.refusals.refused(performance.now() - began)
     if (!verdict.ok && result.code !== codes.invalidCredentials) {

@@ -3,9 +3,11 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { type FakeLdap, fakeLdap } from '../auth/ldap/fake-ldap.ts'
 import { findProgram } from '../harness/find.ts'
 import { type Folder, temporaryFolder } from '../harness/folder.ts'
 import { programs } from '../harness/paths.ts'
+import { run } from '../harness/process.ts'
 import { startTerminal } from '../harness/tmux.ts'
 import { extauth } from './in-place.ts'
 
@@ -47,6 +49,37 @@ backends:
   web: {type: http, url: "${url}"}
 `,
   )
+
+test('a reader that has read enough is no fault', async () => {
+  const line = `"${programs.extauth}" check --sqlite "${folder.file('a.sqlite')}" | true`
+  expect(await run('sh', ['-c', line])).toMatchObject({ code: 0, stderr: '' })
+})
+
+describe('a directory', () => {
+  let ldap: FakeLdap
+  beforeEach(async () => {
+    ldap = await fakeLdap()
+  })
+  afterEach(() => ldap.stop())
+  const flags = () => ['--ldap', ldap.url, '--ldap-base', 'dc=example,dc=org']
+
+  test('is said to answer what it is asked, which is no change', async () => {
+    const said = await extauth(['check', ...flags()])
+    expect(said.stdout).toMatch(/for ejabberd: auth, isuser\n/)
+  })
+
+  test('is tried step by step, each with its time', async () => {
+    const said = await extauth(['test', 'alice@a.test', ...flags()], 'right\n')
+    const at = String.raw`at ldap://127\.0\.0\.1:\d+ \(\d+\.\d ms\)\n`
+    const steps = [
+      `a connection: ${at}`,
+      `the entry of the user: uid=alice,dc=example,dc=org, ${at}`,
+      String.raw`the bind as the user: 0 success \(\d+\.\d ms\)`,
+      String.raw`password: right \(\d+\.\d ms\)`,
+    ]
+    expect(said.stdout).toMatch(new RegExp(steps.join('[^]*'), 's'))
+  })
+})
 
 describe('check', () => {
   test('a configuration with mistakes: all of them, each with its place', async () => {

@@ -45,6 +45,44 @@ function put(name: string, text: string): string {
 
 const me = () => String(process.getuid?.() ?? 0)
 
+test('paths that are meant from here are looked at, and pasted as absolute ones; so is all that was said', async () => {
+  const file = put('ejabberd.yml', 'hosts: [lab.test]\n')
+  put('secret/pw', 'x\n')
+  const from = process.cwd()
+  process.chdir(folder.path)
+  try {
+    const filter = String.raw`(&(cn=O'B*)(sn=a\2a"b))`
+    const ldap = [
+      '--ldap',
+      'ldap://127.0.0.1:1',
+      '--ldap-base',
+      'dc=example,dc=org',
+      '--ldap-rootdn',
+      'cn=our own,o=x',
+    ]
+    const more = ['--ldap-password-file', 'secret/pw', '--ldap-filter', filter, '--ldap-encrypt', 'none']
+    const said = await extauth(['doctor', '--ejabberd', file, '--user', me(), ...ldap, ...more])
+    expect(said.stdout).toMatch(/ok +\S+ may use \/.*secret\/pw/)
+    const line = /^extauth_program: (".*")$/m.exec(said.stdout)?.[1] ?? ''
+    // Double quotes of YAML are those of JSON for what can be in it.
+    const words = shellWords(JSON.parse(line) as string)?.slice(1)
+    expect(words).toEqual([
+      ...ldap,
+      ...[
+        '--ldap-password-file',
+        folder.file('secret/pw'),
+        '--ldap-filter',
+        filter,
+        '--ldap-encrypt',
+        'none',
+      ],
+      ...['--failure-reply', 'error-frame'],
+    ])
+  } finally {
+    process.chdir(from)
+  }
+})
+
 describe('ejabberd.yml', () => {
   test.each(cases.filter((one) => isRoot || !one.root))(
     '$name',

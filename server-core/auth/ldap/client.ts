@@ -494,9 +494,20 @@ function asFilter(filter: Filter): ldapjs.Filter {
   }
 }
 
+const unknownAuthority: ReadonlySet<string> = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+])
+
 function inWords(error: Error): string {
   const code = (error as NodeJS.ErrnoException).code
   if (code === 'ECONNREFUSED') return 'nobody listens there (connection refused)'
+  if (code !== undefined && unknownAuthority.has(code)) {
+    return `${error.message} (ldap_tls_cacertfile names the authorities to trust)`
+  }
   // The error of several addresses that were tried has no text of its own.
   return error.message.replace(/^connect[A-Z][A-Za-z]+: /, '') || (code ?? error.name)
 }

@@ -92,7 +92,7 @@ export class Locator {
     // Without a search nobody needs to see it.
     if (bind !== undefined || (result.code === codes.success && entries.length > 0)) return undefined
     if (result.code === codes.noSuchObject || result.code === codes.success) {
-      return `ldap_base '${base}' is not in the directory, or ldap_rootdn may not see it`
+      return notThere(base)
     }
     return `ldap_base '${base}' cannot be searched: ${inWords(result)}`
   }
@@ -131,6 +131,7 @@ export class Locator {
       { base, scope: 'sub', filter, attributes: this.#attributes, deref },
       deadline,
     )
+    if (result.code === codes.noSuchObject) throw new BackendUnavailable(notThere(base))
     if (result.code !== codes.success && result.code !== codes.sizeLimitExceeded) {
       throw failure(`the search below '${base}' failed`, result)
     }
@@ -171,6 +172,10 @@ export class Locator {
     }
     return entries.length > 0
   }
+}
+
+function notThere(base: string): string {
+  return `ldap_base '${base}' is not in the directory, or ldap_rootdn may not see it (32)`
 }
 
 /** RFC 4517 §3.3.13, in UTC as directories give it. */

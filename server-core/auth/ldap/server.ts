@@ -169,7 +169,9 @@ export class Server {
     // ldapjs is heavy: nobody who does not use a directory loads it.
     const { Connection } = await import('./client.ts')
     const { ldap_connect_timeout: connect, ldap_operation_timeout: operation } = this.#options
+    const began = performance.now()
     const connection = await Connection.open(this.#target, { connect, operation }, deadline)
+    this.#log.debug({ server: this.name, ms: performance.now() - began }, 'a connection')
     if (connection.distrust !== undefined && !this.#saidDistrust) {
       this.#saidDistrust = true
       this.#log.warn(
@@ -186,8 +188,10 @@ export class Server {
     const password = await readPassword(file)
     const began = performance.now()
     const result = await connection.bind(name, password, deadline)
+    const ms = performance.now() - began
+    this.#log.debug({ server: this.name, result: inWords(result), ms }, 'the bind as ldap_rootdn')
     if (result.code === codes.success) {
-      this.refusals.bound(performance.now() - began)
+      this.refusals.bound(ms)
       return
     }
     throw new NoAnswer('unreachable', `the server refuses ldap_rootdn and its password: ${inWords(result)}`)
