@@ -3,6 +3,7 @@ import type { CommandSpec } from '../extend/command.ts'
 import { prepareHost } from '../xmpp/jid.ts'
 import type { AdminServer } from './admin-server.ts'
 import { byText } from './order.ts'
+import { unhurried } from './unhurried.ts'
 
 const maxValues = 100
 /** Users are looked through in order of the name; this many at most for one answer. */
@@ -56,7 +57,9 @@ async function users(
   const found: string[] = []
   let looked = 0
   for (const host of hosts) {
-    for await (const user of server.authenticator(host)?.list() ?? []) {
+    const auth = server.authenticator(host)
+    if (!auth) continue
+    for await (const user of unhurried(auth.list())) {
       looked++
       if (signal.aborted || looked > maxLooked || found.length >= maxValues) return found
       if (user.startsWith(prefix)) found.push(user)

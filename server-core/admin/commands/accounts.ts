@@ -5,6 +5,7 @@ import { CommandError, type CommandSpec, defineCommand } from '../../extend/comm
 import { prepareHost } from '../../xmpp/jid.ts'
 import type { AdminServer } from '../admin-server.ts'
 import type { Row } from '../control-protocol.ts'
+import { unhurried } from '../unhurried.ts'
 import {
   authDeadline,
   doesNotExist,
@@ -240,7 +241,7 @@ function isMalformed(server: AdminServer, hostName: string): boolean {
 async function* banned(server: AdminServer, hostName: string): AsyncGenerator<Row> {
   const prepared = prepareHost(hostName)
   if (prepared === undefined || !server.hosts.includes(prepared)) return
-  for await (const name of server.storage.accounts.list(prepared)) {
+  for await (const name of unhurried(server.storage.accounts.list(prepared))) {
     const ban = (await server.storage.accounts.get(name, prepared))?.ban
     if (ban) yield [name, dateText(ban.since), ban.by, ban.reason]
   }

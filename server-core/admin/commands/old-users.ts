@@ -3,6 +3,7 @@ import { type Caller, CommandError, type CommandSpec, defineCommand } from '../.
 import { type Jid, makeJid, parseJid, prepareHost } from '../../xmpp/jid.ts'
 import type { AdminServer } from '../admin-server.ts'
 import type { ResultShape, Row } from '../control-protocol.ts'
+import { unhurried } from '../unhurried.ts'
 import { host, integer, word } from './arguments.ts'
 import { lastService } from './last.ts'
 
@@ -78,7 +79,7 @@ async function oldUsers(
   const services = hosts.map((name) => ({ name, last: lastService(server, name) }))
   const old: Jid[] = []
   for (const { name, last } of services) {
-    for await (const user of server.storage.accounts.list(name)) {
+    for await (const user of unhurried(server.storage.accounts.list(name))) {
       const jid = makeJid(user, name)
       if (kept.has(jid.text) || isOnline(server, jid)) continue
       const created = (await server.storage.accounts.get(user, name))?.created ?? now()

@@ -12,6 +12,7 @@ import { prepareHost } from '../../xmpp/jid.ts'
 import type { AdminServer } from '../admin-server.ts'
 import type { Row } from '../control-protocol.ts'
 import { csvRecords } from '../csv.ts'
+import { unhurried } from '../unhurried.ts'
 import { authDeadline, doesNotExist, existingAccount, findAccount, sessionsOf } from './account.ts'
 import { file, host, newSecret, user } from './arguments.ts'
 
@@ -78,7 +79,7 @@ export function registrationCommands(server: AdminServer): readonly CommandSpec[
       run(args) {
         const prepared = prepareHost(args.host)
         const auth = prepared === undefined ? undefined : server.authenticator(prepared)
-        return auth ? rows(auth.list()) : []
+        return auth ? rows(unhurried(auth.list())) : []
       },
     }),
     defineCommand({

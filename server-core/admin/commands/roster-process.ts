@@ -5,6 +5,7 @@ import type { AdminServer } from '../admin-server.ts'
 import type { Row } from '../control-protocol.ts'
 import { byText } from '../order.ts'
 import { Pattern, PatternError } from '../pattern.ts'
+import { unhurried } from '../unhurried.ts'
 import { word } from './arguments.ts'
 import { askOf, rosterService, subscriptions } from './roster.ts'
 
@@ -96,7 +97,7 @@ function isMatch(list: readonly JidPattern[], jid: Jid): boolean {
 
 async function* accounts(server: AdminServer): AsyncGenerator<Jid> {
   for (const host of [...server.hosts].sort(byText)) {
-    for await (const user of server.storage.accounts.list(host)) yield makeJid(user, host)
+    for await (const user of unhurried(server.storage.accounts.list(host))) yield makeJid(user, host)
   }
 }
 

@@ -4,6 +4,7 @@ import { makeJid, prepareHost } from '../../xmpp/jid.ts'
 import { rosterTextProblem } from '../../xmpp/roster-texts.ts'
 import type { AdminServer } from '../admin-server.ts'
 import { type PushedContact, rosterFile } from '../roster-file.ts'
+import { unhurried } from '../unhurried.ts'
 import { doesNotExist, existingAccount } from './account.ts'
 import { file, host, user, word } from './arguments.ts'
 import { rosterService } from './roster.ts'
@@ -31,7 +32,7 @@ export function rosterPushCommands(server: AdminServer): readonly CommandSpec[] 
         const problem = rosterTextProblem('', [args.group])
         if (problem !== undefined) throw new CommandError(problem)
         const contacts: PushedContact[] = []
-        for await (const name of auth.list()) {
+        for await (const name of unhurried(auth.list())) {
           contacts.push({ jid: makeJid(name, prepared), group: args.group, nick: name })
         }
         await push(
