@@ -3,8 +3,10 @@ import { type Caller, CommandError, type CommandSpec, defineCommand } from '../.
 import { type Jid, makeJid, parseJid, prepareHost } from '../../xmpp/jid.ts'
 import type { AdminServer } from '../admin-server.ts'
 import type { ResultShape, Row } from '../control-protocol.ts'
+import { sideBySide } from '../side-by-side.ts'
 import { unhurried } from '../unhurried.ts'
 import { host, integer, word } from './arguments.ts'
+import { endedEarly } from './ended-early.ts'
 import { lastService } from './last.ts'
 
 const day = 86_400
@@ -111,13 +113,19 @@ async function remove(
   except: string | undefined,
   caller: Caller,
 ): Promise<Row[]> {
-  const removed: Row[] = []
+  const removed = new Set<Jid>()
   const old = await oldUsers(server, hosts, days, except)
-  for (const [i, jid] of old.entries()) {
-    if (caller.signal.aborted) throw new CommandError(`cancelled; ${removed.length} users were deleted`)
-    caller.progress(i, old.length, jid.text)
-    // It may have come online meanwhile.
-    if (!isOnline(server, jid) && (await server.removeAccount(jid.user, jid.host))) removed.push([jid.text])
+  let looked = 0
+  try {
+    await sideBySide(old, async (jid) => {
+      caller.signal.throwIfAborted()
+      // It may have come online meanwhile.
+      if (!isOnline(server, jid) && (await server.removeAccount(jid.user, jid.host))) removed.add(jid)
+      caller.progress(++looked, old.length, jid.text)
+    })
+  } catch (error) {
+    throw endedEarly(error, caller, `${removed.size} of ${old.length} users were deleted`)
   }
-  return [[`Deleted ${removed.length} users:`], ...removed]
+  const gone = old.filter((jid) => removed.has(jid))
+  return [[`Deleted ${gone.length} users:`], ...gone.map((jid) => [jid.text])]
 }

@@ -4,9 +4,11 @@ import { makeJid, prepareHost } from '../../xmpp/jid.ts'
 import { rosterTextProblem } from '../../xmpp/roster-texts.ts'
 import type { AdminServer } from '../admin-server.ts'
 import { type PushedContact, rosterFile } from '../roster-file.ts'
+import { sideBySide } from '../side-by-side.ts'
 import { unhurried } from '../unhurried.ts'
 import { doesNotExist, existingAccount } from './account.ts'
 import { file, host, user, word } from './arguments.ts'
+import { endedEarly } from './ended-early.ts'
 import { rosterService } from './roster.ts'
 
 const fileDoc = 'Erlang list of {User, Server, Group, Nick}, or JSON, or CSV user,server,group,nick'
@@ -89,14 +91,19 @@ async function push(
   caller: Caller,
 ): Promise<void> {
   let done = 0
-  for (const owner of owners) {
-    const roster = rosterService(server, owner.host)
-    for (const { jid, group, nick } of contacts) {
-      if (jid.text === owner.text) continue
-      caller.signal.throwIfAborted()
-      const groups = group === '' ? [] : [group]
-      await roster.set(owner.user, jid, { name: nick, groups, subscription: 'both' })
-    }
-    caller.progress(++done, owners.length, owner.text)
+  try {
+    // The changes of one roster are made one after the other, those of several together.
+    await sideBySide(owners, async (owner) => {
+      const roster = rosterService(server, owner.host)
+      for (const { jid, group, nick } of contacts) {
+        if (jid.text === owner.text) continue
+        caller.signal.throwIfAborted()
+        const groups = group === '' ? [] : [group]
+        await roster.set(owner.user, jid, { name: nick, groups, subscription: 'both' })
+      }
+      caller.progress(++done, owners.length, owner.text)
+    })
+  } catch (error) {
+    throw endedEarly(error, caller, `${done} of ${owners.length} rosters are complete`)
   }
 }
