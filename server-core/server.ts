@@ -105,7 +105,11 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
   const iqs = new IqHandlers(log)
   const accountExists = async (user: string, host: string): Promise<boolean> =>
     (await hosts.authenticator(host)?.exists(user)) ?? false
-  const sessions = new SessionManager(router, iqs, hooks, accountExists, live.sessions)
+  const lastSeen = async (user: string, host: string): Promise<number | undefined> => {
+    const last = await managed.provided(host, 'last')?.get(user)
+    return last && last.seconds * 1_000
+  }
+  const sessions = new SessionManager(router, iqs, hooks, accountExists, live.sessions, lastSeen)
   const registry = new CommandRegistry()
   const managed = new ModuleManager({
     table: modules,

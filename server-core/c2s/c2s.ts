@@ -80,8 +80,8 @@ export class C2s implements Session {
   #left: Promise<void> | undefined
   /** While its client gets what was stored for it. */
   #stored: StoredMessages | undefined
-  /** Waits for a hook on its way to the client. */
-  #underway: Stanza | undefined
+  /** Wait for a hook on their way to the client. */
+  readonly #underway: Stanza[] = []
   /** What the client sent last, while it is being dealt with. */
   #input: Promise<void> | undefined
   #settleOver: () => void = () => undefined
@@ -322,13 +322,13 @@ export class C2s implements Session {
   /** If the session ends meanwhile, the stanza has gone back before those behind it. */
   async #receiveHooked(stanza: Stanza): Promise<void> {
     const { hooks } = this.server
-    this.#underway = stanza
+    this.#underway.push(stanza)
     const passed = await hooks.fold('user_receive_packet', this.jid.host, stanza, { session: this })
     if (this.#isOver) return
     const element =
       passed && (await hooks.fold('c2s_filter_send', this.jid.host, passed.element, { session: this }))
     if (this.#isOver) return
-    this.#underway = undefined
+    this.#underway.splice(this.#underway.indexOf(stanza), 1)
     if (passed && element) this.send(element, passed)
     else stanza.context?.fork?.lost()
   }
@@ -607,8 +607,7 @@ export class C2s implements Session {
 
   /** Takes out the stanzas that have not reached the client, in order. */
   #takeWaiting(): readonly Stanza[] {
-    const waiting = [...(this.#underway ? [this.#underway] : []), ...(this.#stored?.takeBehind() ?? [])]
-    this.#underway = undefined
+    const waiting = [...this.#underway.splice(0), ...(this.#stored?.takeBehind() ?? [])]
     for (const letter of this.#mailbox.empty()) {
       if ('stanza' in letter) waiting.push(letter.stanza)
       else if ('settled' in letter) letter.settled()

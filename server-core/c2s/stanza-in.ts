@@ -1,4 +1,5 @@
 /** What a client sends once its session is open, step by step (server-behaviour: what a client sends). */
+import { tryAgainLater } from '../extend/answer-to.ts'
 import { goOn } from '../extend/hooks.ts'
 import { attr, type Element, el, localName, removeCdata, withAttributes } from '../xml/element.ts'
 import { StanzaError, StreamError } from '../xmpp/errors.ts'
@@ -72,7 +73,7 @@ function hooked(c2s: C2s, stanza: Stanza, addressed: boolean): void | Promise<vo
   const { user, host } = c2s.jid
   const asked = { user, host, stanza, direction: 'out' } as const
   return goOn(hooks.fold('privacy_check_packet', host, 'allow', asked), (verdict) => {
-    if (verdict === 'unknown') throw new StanzaError('internal-server-error')
+    if (verdict === 'unknown') throw tryAgainLater()
     if (verdict === 'deny') {
       throw new StanzaError('not-acceptable', 'you have blocked this contact', {
         type: 'cancel',

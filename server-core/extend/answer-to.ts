@@ -9,10 +9,13 @@ import { StanzaError } from '../xmpp/errors.ts'
  */
 export function answerTo(error: unknown): StanzaError {
   if (error instanceof StanzaError) return error
-  if (error instanceof StorageUnavailable || error instanceof BackendUnavailable) {
-    return new StanzaError('internal-server-error', 'this cannot be done now; try again later', {
-      type: 'wait',
-    })
-  }
+  if (error instanceof StorageUnavailable || error instanceof BackendUnavailable) return tryAgainLater()
   return new StanzaError('internal-server-error')
+}
+
+/** It could not be found out, or not be done, and may be later. */
+export function tryAgainLater(): StanzaError {
+  return new StanzaError('internal-server-error', 'this cannot be done now; try again later', {
+    type: 'wait',
+  })
 }

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { hostName } from '../config/fields.ts'
+import { tryAgainLater } from '../extend/answer-to.ts'
 import type { IqRequest } from '../extend/gen-iq-handler.ts'
 import { defineModule, type HostContext } from '../extend/gen-mod.ts'
 import type { DiscoInfo } from '../extend/hooks.ts'
@@ -92,7 +93,7 @@ async function checkSight(host: HostContext, { from, to }: DiscoInfo): Promise<v
     { user: to.user, host: host.host, jid: from.bare },
   )
   if (known.subscription === 'from' || known.subscription === 'both') return
-  throw new StanzaError(known.failed ? 'internal-server-error' : 'service-unavailable')
+  throw known.failed ? tryAgainLater() : new StanzaError('service-unavailable')
 }
 
 function identity(category: string, type: string, name?: string): Element {

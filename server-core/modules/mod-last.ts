@@ -1,5 +1,6 @@
 /** mod_last: when accounts were last seen, and how long the server has been up (XEP-0012). */
 
+import { tryAgainLater } from '../extend/answer-to.ts'
 import type { IqRequest } from '../extend/gen-iq-handler.ts'
 import { defineModule, type HostContext } from '../extend/gen-mod.ts'
 import { iqdisc } from '../extend/iqdisc.ts'
@@ -42,7 +43,7 @@ async function lastSeen(host: HostContext, request: IqRequest): Promise<Element>
       { subscription: 'none', groups: [] },
       { user, host: host.host, jid: request.from.bare },
     )
-    if (known.failed) throw new StanzaError('internal-server-error')
+    if (known.failed) throw tryAgainLater()
     if (known.subscription !== 'from' && known.subscription !== 'both') throw new StanzaError('forbidden')
   }
   const isHere = host.sessions.ofUser(user, host.host).some((session) => session.presence !== undefined)

@@ -8,12 +8,13 @@ import type { Session } from './session.ts'
 /**
  * What a prober is told, given whether he may see the account's presence: by bare JID the presence of each available
  * resource, or that none is; by full JID merely whether that resource is there. Who may not, and has no directed presence
- * either, gets `unsubscribed`.
+ * either, gets `unsubscribed`. `goneSince`: when the last resource went, in Unix milliseconds, if somebody knows.
  */
 export function answerProbe(
   probe: Stanza,
   allowed: boolean,
   sessions: readonly Session[],
+  goneSince?: number,
 ): readonly Stanza[] {
   const asked = probe.to.resource
   const seen = sessions.filter((session) => session.seenBy(probe.from))
@@ -47,7 +48,11 @@ export function answerProbe(
       el(
         'presence',
         { from: from.text, to: probe.from.text, type: 'unavailable', id: probe.id || undefined },
-        el('delay', { xmlns: ns.delay, from: from.text, stamp: new Date().toISOString() }),
+        el('delay', {
+          xmlns: ns.delay,
+          from: from.text,
+          stamp: new Date(goneSince ?? Date.now()).toISOString(),
+        }),
       ),
     ),
   ]

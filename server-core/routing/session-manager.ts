@@ -5,11 +5,12 @@
  * The registry is this process's; a registry among several nodes takes its place behind the same methods, which is why
  * opening a session is asynchronous and why a session is only spoken to by deliver and tell.
  */
+import { tryAgainLater } from '../extend/answer-to.ts'
 import type { IqHandlers } from '../extend/gen-iq-handler.ts'
 import { goOn, type HookRegistry } from '../extend/hooks.ts'
 import { Turns } from '../extend/turns.ts'
 import { getChild } from '../xml/element.ts'
-import { StanzaError, type StanzaErrorCondition } from '../xmpp/errors.ts'
+import { StanzaError } from '../xmpp/errors.ts'
 import type { Jid } from '../xmpp/jid.ts'
 import { ns } from '../xmpp/namespaces.ts'
 import { errorReply, type Stanza } from '../xmpp/stanza.ts'
@@ -29,6 +30,9 @@ export interface SessionManagerOptions {
   readonly iqNeedsPresence: boolean
 }
 
+/** When an account's last resource became unavailable, in Unix milliseconds; undefined when nobody knows. */
+type LastSeen = (user: string, host: string) => Promise<number | undefined>
+
 /** How long a new session waits for the one that it replaces, in milliseconds. */
 const replaceTimeout = 2_000
 
@@ -45,6 +49,7 @@ export class SessionManager implements Sessions {
   readonly #hooks: HookRegistry
   readonly #options: SessionManagerOptions
   readonly #accountExists: (user: string, host: string) => Promise<boolean>
+  readonly #lastSeen: LastSeen
   readonly #lookUps = new Turns()
 
   constructor(
@@ -53,12 +58,14 @@ export class SessionManager implements Sessions {
     hooks: HookRegistry,
     accountExists: (user: string, host: string) => Promise<boolean>,
     options: SessionManagerOptions,
+    lastSeen: LastSeen = async () => undefined,
   ) {
     this.#router = router
     this.#iqs = iqs
     this.#hooks = hooks
     this.#accountExists = accountExists
     this.#options = options
+    this.#lastSeen = lastSeen
   }
 
   find(jid: Jid): Session | undefined {
@@ -168,8 +175,7 @@ export class SessionManager implements Sessions {
         if (verdict === 'allow') return this.#deliver(taken)
         const answered =
           taken.isRequest || (taken.kind === 'message' && ['', 'normal', 'chat'].includes(taken.type))
-        if (answered)
-          return this.#refuse(taken, verdict === 'deny' ? 'service-unavailable' : 'internal-server-error')
+        if (answered) return this.#refuse(taken, verdict === 'deny' ? undefined : tryAgainLater())
       })
     })
   }
@@ -278,8 +284,10 @@ export class SessionManager implements Sessions {
     if (failed && !own) return
     const allowed = own || subscription === 'from' || subscription === 'both'
     await this.#hooks.run('presence_probe_hook', host, { from: stanza.from, to: stanza.to })
-    for (const answer of answerProbe(stanza, allowed, this.ofUser(user, host)))
-      await this.#router.route(answer)
+    const resources = this.ofUser(user, host)
+    const isHere = resources.some((session) => session.presence)
+    const goneSince = allowed && !isHere ? await this.#lastSeen(user, host) : undefined
+    for (const answer of answerProbe(stanza, allowed, resources, goneSince)) await this.#router.route(answer)
   }
 
   #iq(stanza: Stanza, sessions: ReadonlyMap<string, Session>): void | Promise<void> {
@@ -296,9 +304,9 @@ export class SessionManager implements Sessions {
   #iqToResource(stanza: Stanza, session: Session | undefined): void | Promise<void> {
     if (!stanza.isRequest) return session?.deliver(stanza)
     // asked before anybody looks whether the resource is there: the answer shall not tell
-    if (asksForLast(stanza)) return this.#iqIfSubscribed(stanza, 'forbidden')
+    if (asksForLast(stanza)) return this.#iqIfSubscribed(stanza, new StanzaError('forbidden'))
     if (!this.#options.iqNeedsPresence || this.#isTrusted(stanza, session)) return this.#iqTo(stanza, session)
-    return this.#iqIfSubscribed(stanza, 'service-unavailable')
+    return this.#iqIfSubscribed(stanza)
   }
 
   #iqTo(stanza: Stanza, session: Session | undefined): void | Promise<void> {
@@ -313,7 +321,7 @@ export class SessionManager implements Sessions {
   }
 
   /** To a resource of the own account, or of one whose presence the sender may see. */
-  async #iqIfSubscribed(stanza: Stanza, refusal: StanzaErrorCondition): Promise<void> {
+  async #iqIfSubscribed(stanza: Stanza, refusal?: StanzaError): Promise<void> {
     const { from, to } = stanza
     const { user, host } = to
     if (from.bareText === to.bareText || isHost(from, to)) return this.#iqTo(stanza, this.find(to))
@@ -324,12 +332,12 @@ export class SessionManager implements Sessions {
       { user, host, jid: from.bare },
     )
     if (subscription === 'from' || subscription === 'both') return this.#iqTo(stanza, this.find(to))
-    return this.#refuse(stanza, failed ? 'internal-server-error' : refusal)
+    return this.#refuse(stanza, failed ? tryAgainLater() : refusal)
   }
 
-  async #refuse(stanza: Stanza, condition: StanzaErrorCondition = 'service-unavailable'): Promise<void> {
+  async #refuse(stanza: Stanza, error = new StanzaError('service-unavailable')): Promise<void> {
     const bounced = await this.#hooks.fold('bounce_sm_packet', stanza.to.host, stanza, {})
-    const answer = bounced && errorReply(bounced, new StanzaError(condition))
+    const answer = bounced && errorReply(bounced, error)
     if (answer) return this.#router.route(answer)
   }
 }

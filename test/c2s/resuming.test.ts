@@ -352,7 +352,7 @@ describe('a client that acknowledges nothing', () => {
 
 describe('a client that reads nothing', () => {
   it.each([
-    ['send_timeout', { send_timeout: '1s' }],
+    ['send_timeout', { send_timeout: '3s' }],
     ['max_output_bytes', { max_output_bytes: 65_536 }],
   ])('is detached at %s when it can resume, and then has everything', async (_option, options) => {
     const room = 67_108_864
