@@ -34,17 +34,22 @@ export function httpBackend(options: HttpOptions): JsonBackend {
 class HttpCarrier implements JsonCarrier {
   readonly #url: URL
   readonly #options: HttpOptions
-  readonly #agent: HttpAgent | HttpsAgent
+  readonly #agent: HttpAgent
+  /** Opens a connection for each request. */
+  readonly #fresh: HttpAgent
 
   constructor(options: HttpOptions) {
     this.#url = new URL(options.url)
     this.#options = options
-    const pool = { keepAlive: true, maxSockets: options.connections, scheduling: 'lifo' as const }
-    const { cacertfile } = options
-    this.#agent =
-      this.#url.protocol === 'https:'
-        ? new HttpsAgent({ ...pool, ...(cacertfile ? { ca: readFileSync(cacertfile) } : {}) })
-        : new HttpAgent(pool)
+    const { cacertfile, connections: maxSockets } = options
+    const isTls = this.#url.protocol === 'https:'
+    const tls = cacertfile === undefined ? {} : { ca: readFileSync(cacertfile) }
+    const agent = (keepAlive: boolean) => {
+      const pool = { keepAlive, maxSockets, scheduling: 'lifo' as const }
+      return isTls ? new HttpsAgent({ ...pool, ...tls }) : new HttpAgent(pool)
+    }
+    this.#agent = agent(true)
+    this.#fresh = agent(false)
     // said now and not at the first login
     this.#token()
   }
@@ -58,7 +63,10 @@ class HttpCarrier implements JsonCarrier {
   async ask(request: JsonRequest, signal: AbortSignal): Promise<JsonAnswer> {
     const body = JSON.stringify(request)
     const token = this.#token()
-    const response = await this.#post(body, token, signal)
+    const response = isQuestion(request)
+      ? await this.#question(body, token, signal)
+      : // A connection that was kept may be closed by the time that a change is sent on it, and it must not be sent twice.
+        await this.#post(body, token, this.#fresh, signal)
     const text = await read(response)
     // redirects too: nobody sends passwords where a header says
     if (response.statusCode !== 200)
@@ -66,14 +74,29 @@ class HttpCarrier implements JsonCarrier {
     return readAnswer(text)
   }
 
-  #post(body: string, token: string | undefined, signal: AbortSignal): Promise<IncomingMessage> {
+  /** Applications close connections that nobody uses, often in the moment in which somebody does: then it is asked again. */
+  async #question(body: string, token: string | undefined, signal: AbortSignal): Promise<IncomingMessage> {
+    try {
+      return await this.#post(body, token, this.#agent, signal)
+    } catch (error) {
+      if (error instanceof ConnectionWasClosed) return this.#post(body, token, this.#fresh, signal)
+      throw error
+    }
+  }
+
+  #post(
+    body: string,
+    token: string | undefined,
+    agent: HttpAgent,
+    signal: AbortSignal,
+  ): Promise<IncomingMessage> {
     const send = this.#url.protocol === 'https:' ? httpsRequest : httpRequest
     return new Promise((resolve, reject) => {
       const request = send(
         this.#url,
         {
           method: 'POST',
-          agent: this.#agent,
+          agent,
           signal,
           headers: {
             'content-type': 'application/json',
@@ -84,21 +107,27 @@ class HttpCarrier implements JsonCarrier {
         },
         resolve,
       )
-      request.once('error', (error) =>
-        reject(
-          signal.aborted
-            ? new BackendUnavailable('no answer in time')
-            : new BackendUnavailable(`${this.#url.host} cannot be reached: ${error.message}`),
-        ),
-      )
+      request.once('error', (error) => {
+        const says = `${this.#url.host} cannot be reached: ${error.message}`
+        if (signal.aborted) reject(new BackendUnavailable('no answer in time'))
+        else reject(request.reusedSocket ? new ConnectionWasClosed(says) : new BackendUnavailable(says))
+      })
       request.end(body)
     })
   }
 
   close(): Promise<void> {
     this.#agent.destroy()
+    this.#fresh.destroy()
     return Promise.resolve()
   }
+}
+
+/** Before anything was answered, on a connection that had been kept. */
+class ConnectionWasClosed extends BackendUnavailable {}
+
+function isQuestion({ op }: JsonRequest): boolean {
+  return op === 'auth' || op === 'isuser'
 }
 
 async function read(response: IncomingMessage): Promise<string> {

@@ -77,6 +77,42 @@ describe('a web application', () => {
     ])
   })
 
+  test('that closes a kept connection just then is asked again; a change is sent once, on a new connection', async () => {
+    const seen: string[] = []
+    const used = new Set<unknown>()
+    const backend = await application((request, response) => {
+      const isKept = used.has(response.socket)
+      used.add(response.socket)
+      seen.push(`${request['op']} on a ${isKept ? 'kept' : 'new'} connection`)
+      if (isKept) response.socket?.destroy()
+      else json(response, { result: true })
+    })
+    const password = Buffer.from('secret')
+    expect(await backend.checkPassword('alice', 'example.org', password, soon())).toEqual({ ok: true })
+    expect(await backend.checkPassword('alice', 'example.org', password, soon())).toEqual({ ok: true })
+    expect(await backend.accountExists('alice', 'example.org', soon())).toBe(true)
+    expect(await backend.setPassword?.('alice', 'example.org', password, soon())).toEqual({ ok: true })
+    expect(seen).toEqual([
+      'auth on a new connection',
+      'auth on a kept connection',
+      'auth on a new connection',
+      'isuser on a new connection',
+      'isuser on a kept connection',
+      'isuser on a new connection',
+      'setpass on a new connection',
+    ])
+  })
+
+  test('that always hangs up is an outage', async () => {
+    let asked = 0
+    const backend = await application((_, response) => {
+      asked++
+      response.socket?.destroy()
+    })
+    await expect(backend.accountExists('alice', 'example.org', soon())).rejects.toThrow(BackendUnavailable)
+    expect(asked).toBe(1)
+  })
+
   test('says no, with or without a reason', async () => {
     const backend = await application((request, response) =>
       json(response, request['user'] === 'gone' ? { result: false, reason: 'disabled' } : { result: false }),
