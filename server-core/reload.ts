@@ -55,6 +55,7 @@ const effects: Readonly<Record<ServerOption, Effect>> = {
   disable_sasl_scram_downgrade_protection: 'applied',
   max_user_sessions_action: 'applied',
   failed_login_delay: 'applied',
+  trusted_proxies: 'applied',
   failed_logins_per_minute: 'applied',
   iq_needs_presence: 'applied',
   hook_timeout: 'applied',

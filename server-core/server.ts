@@ -336,6 +336,9 @@ function liveOptions(config: () => Config) {
       },
     },
     addresses: {
+      get exempt() {
+        return config().trusted_proxies
+      },
       get connectionsPerAddress() {
         return config().connections_per_address
       },

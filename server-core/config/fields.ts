@@ -3,6 +3,7 @@
  * its default and its check once, as a schema made here. Times are given in seconds or as '5 minutes' and become
  * milliseconds; sizes are bytes or '20 MiB' and become bytes.
  */
+import { isIP } from 'node:net'
 import { z } from 'zod'
 import { prepareHost } from '../xmpp/jid.ts'
 
@@ -104,6 +105,17 @@ export function hostName() {
     context.addIssue({ code: 'custom', message: `'${value}' is not a host name` })
     return z.NEVER
   })
+}
+
+/** An IP address, or a network such as 192.0.2.0/24. */
+export function network() {
+  return z.string().refine(
+    (text) => {
+      const [, address = '', prefix = '0'] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []
+      return isIP(address) !== 0 && Number(prefix) <= (isIP(address) === 6 ? 128 : 32)
+    },
+    { message: "must be an IP address or a network, such as '192.0.2.0/24'" },
+  )
 }
 
 /** A value, or a list of them; always a list afterwards. */

@@ -6,7 +6,7 @@ import { networkInterfaces } from 'node:os'
 import { z } from 'zod'
 import { ldapFieldsSaid } from '../auth/ldap/options.ts'
 import { type LogLevel, logLevels } from '../log.ts'
-import { count, duration, fileMode, hostName, listOf, size } from './fields.ts'
+import { count, duration, fileMode, hostName, listOf, network, size } from './fields.ts'
 
 const levels = Object.keys(logLevels) as [LogLevel, ...LogLevel[]]
 
@@ -165,6 +165,9 @@ export const configSchema = z.strictObject({
   max_output_bytes: size({ min: 65_536 }).default(4_194_304).describe('waiting for one client'),
   max_mailbox: count(10).default(10_000).describe('stanzas waiting for one session'),
   max_mailbox_bytes: size({ min: 65_536 }).default(8_388_608),
+  trusted_proxies: listOf(network())
+    .default([])
+    .describe('addresses and networks of proxies, behind which there are many people: no limits by address'),
   connections_per_address: count(1).default(1_000).describe('loopback is exempt'),
   failed_login_delay: duration()
     .default(5_000)

@@ -1,5 +1,5 @@
-/** What one address may do: connections at a time, failed logins a minute. Loopback is exempt. */
-import { isIPv6 } from 'node:net'
+/** What one address may do: connections at a time, failed logins a minute. Loopback and trusted proxies are exempt. */
+import { BlockList, isIPv6 } from 'node:net'
 
 const minute = 60_000
 /** Addresses remembered for failed logins; the oldest are forgotten first. */
@@ -8,12 +8,16 @@ const maxRemembered = 50_000
 export interface AddressLimitOptions {
   readonly connectionsPerAddress: number
   readonly failedLoginsPerMinute: number
+  /** Addresses and networks (192.0.2.0/24) behind which there are many people. */
+  readonly exempt: readonly string[]
 }
 
 export class AddressLimits {
   readonly #options: AddressLimitOptions
   readonly #now: () => number
   readonly #connected = new Map<string, number>()
+  /** The exempt ones, made anew when the option has changed. */
+  #networks: { readonly of: readonly string[]; readonly list: BlockList } = { of: [], list: new BlockList() }
   readonly #failed = new Map<string, { count: number; since: number }>()
 
   constructor(options: AddressLimitOptions, now: () => number = Date.now) {
@@ -23,7 +27,7 @@ export class AddressLimits {
 
   /** Counts a connection; false, and nothing is counted, when this address may have no more. */
   connect(address: string): boolean {
-    if (isLoopback(address)) return true
+    if (this.#isExempt(address)) return true
     const key = keyOf(address)
     const count = this.#connected.get(key) ?? 0
     if (count >= this.#options.connectionsPerAddress || this.#isBlocked(key)) return false
@@ -40,7 +44,7 @@ export class AddressLimits {
 
   /** Counts a failed login; true when the address has had too many and the connection shall end. */
   failedLogin(address: string): boolean {
-    if (isLoopback(address)) return false
+    if (this.#isExempt(address)) return false
     const key = keyOf(address)
     const now = this.#now()
     const entry = this.#failed.get(key)
@@ -55,6 +59,16 @@ export class AddressLimits {
     return this.#isBlocked(key)
   }
 
+  #isExempt(address: string): boolean {
+    if (isLoopback(address)) return true
+    const { exempt } = this.#options
+    if (exempt.length === 0) return false
+    if (this.#networks.of !== exempt) this.#networks = { of: exempt, list: networksOf(exempt) }
+    const isMapped = address.startsWith('::ffff:') && address.includes('.')
+    const plain = isMapped ? address.slice('::ffff:'.length) : (address.split('%')[0] ?? '')
+    return this.#networks.list.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4')
+  }
+
   #forget(key: string): false {
     this.#failed.delete(key)
     return false
@@ -65,6 +79,17 @@ export class AddressLimits {
     if (!entry) return false
     return entry.count >= this.#options.failedLoginsPerMinute && this.#now() - entry.since <= minute
   }
+}
+
+function networksOf(entries: readonly string[]): BlockList {
+  const list = new BlockList()
+  for (const entry of entries) {
+    const [address = '', prefix] = entry.split('/')
+    const family = isIPv6(address) ? 'ipv6' : 'ipv4'
+    if (prefix === undefined) list.addAddress(address, family)
+    else list.addSubnet(address, Number(prefix), family)
+  }
+  return list
 }
 
 export function isLoopback(address: string): boolean {

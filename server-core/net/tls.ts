@@ -2,7 +2,7 @@
  * Certificates by host: the configured files, else a self-signed one that is made at the first start and kept in the data
  * folder.
  */
-import { createHash } from 'node:crypto'
+import { constants, createHash } from 'node:crypto'
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
@@ -177,6 +177,8 @@ function secured(host: string, found: HostsCertificate, trust: Trust): Certifica
     key: found.key,
     cert: found.chain.join('\n'),
     minVersion: 'TLSv1.2',
+    // who has logged in stays who he is (RFC 6120 §5.3.5)
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     ...trust,
     // a session in which a client has shown its certificate is continued with this host only
     sessionIdContext: createHash('sha256').update(host).digest('hex').slice(0, 32),

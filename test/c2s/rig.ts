@@ -116,7 +116,7 @@ export class Rig {
       hooks,
       resumable: new ResumableSessions(),
       throttle: new Throttle(config.failed_login_delay),
-      limits: new AddressLimits({ connectionsPerAddress: 1_000, failedLoginsPerMinute: 60 }),
+      limits: new AddressLimits({ connectionsPerAddress: 1_000, failedLoginsPerMinute: 60, exempt: [] }),
       log,
     }
     const connected: C2s[] = []

@@ -104,6 +104,28 @@ suite('a resource', { bind_attempts: 3, max_user_sessions: 3 }, (login) => {
     ).toBe('result')
   })
 
+  it('beyond max_user_sessions is refused where the option says so, until another one ends', async () => {
+    const other = await startServer({
+      config: { max_user_sessions: 2, max_user_sessions_action: 'refuse' },
+    })
+    try {
+      await other.must('register_identified', 'alice', 'localhost', 'pw')
+      const account = { port: other.port, user: 'alice', password: 'pw' }
+      const [one] = [await TestClient.login(account), await TestClient.login({ ...account, resource: 'two' })]
+      const three = await TestClient.connect(account)
+      await three.open()
+      await three.startTls()
+      await three.authenticate('alice', 'pw')
+      expect(condition(await three.iq('set', request('three')))).toBe('resource-constraint')
+      // to take the place of one's own is no more than before
+      expect(await three.bind('two')).toBe('alice@localhost/two')
+      await one.close()
+      await (await TestClient.login(account)).close()
+    } finally {
+      await other.stop()
+    }
+  })
+
   it('beyond max_user_sessions ends the oldest session, and no other account feels it', async () => {
     const bystander = await login.bound('b', 'bob')
     const all: TestClient[] = []

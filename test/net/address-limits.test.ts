@@ -4,7 +4,7 @@ import { AddressLimits, isLoopback } from '../../server-core/net/address-limits.
 let now = 0
 function limits(connectionsPerAddress = 2, failedLoginsPerMinute = 3): AddressLimits {
   now = 1_000_000
-  return new AddressLimits({ connectionsPerAddress, failedLoginsPerMinute }, () => now)
+  return new AddressLimits({ connectionsPerAddress, failedLoginsPerMinute, exempt: [] }, () => now)
 }
 
 const some = '192.0.2.7'
@@ -54,6 +54,21 @@ describe('connections of one address', () => {
     }
     expect(isLoopback('128.0.0.1')).toBe(false)
     expect(isLoopback('::2')).toBe(false)
+  })
+})
+
+describe('trusted proxies', () => {
+  it('are not counted, by address and by network, however their addresses come', () => {
+    const exempt = ['192.0.2.7', '198.51.100.0/24', '2001:db8::/32']
+    const limits = new AddressLimits({ connectionsPerAddress: 1, failedLoginsPerMinute: 1, exempt })
+    for (const address of ['192.0.2.7', '::ffff:198.51.100.200', '2001:db8:1::1']) {
+      for (let n = 0; n < 3; n++) expect(limits.connect(address)).toBe(true)
+      expect(limits.failedLogin(address)).toBe(false)
+    }
+    for (const address of ['192.0.2.8', '::ffff:198.51.101.1', '2001:db9::1']) {
+      expect(limits.connect(address)).toBe(true)
+      expect(limits.connect(address)).toBe(false)
+    }
   })
 })
 

@@ -31,7 +31,7 @@ async function open(more: Record<string, unknown> = {}, start?: () => void): Pro
   const connections: Connection[] = []
   const context: ListenerContext = {
     hooks: new HookRegistry(log),
-    limits: new AddressLimits({ connectionsPerAddress: 1, failedLoginsPerMinute: 1 }),
+    limits: new AddressLimits({ connectionsPerAddress: 1, failedLoginsPerMinute: 1, exempt: [] }),
     connectionLimits: { sendTimeout: 500, maxOutputBytes: 1e6, closeTimeout: 500, tlsHandshakeTimeout: 500 },
     log,
   }
