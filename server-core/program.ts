@@ -4,13 +4,13 @@ import { relative } from 'node:path'
 import { Command, CommanderError } from 'commander'
 import { commandNames } from './admin/commands/index.ts'
 import { certificateSummary } from './config/certificate-checks.ts'
-import { configPath, formatComplaint, type LoadedConfig, loadConfig } from './config/load.ts'
+import { configPath, formatComplaint, type LoadedConfig, loadConfig, withDomain } from './config/load.ts'
 import type { Config } from './config/schema.ts'
 import { ExternalModules } from './external/external-modules.ts'
 import { isFromModule } from './external/resolver.ts'
 import { createLogger, type Logger, reopenLog, setLogLevel } from './log.ts'
 import { modules } from './modules/index.ts'
-import { type RunningServer, startServer } from './server.ts'
+import { type RunningServer, type ServerOptions, startServer } from './server.ts'
 import { services } from './services/index.ts'
 
 export interface ProgramContext {
@@ -126,7 +126,13 @@ async function start(
     log.fatal({ err: error }, 'a mistake in the server ends it')
     context.exit(1)
   })
-  const life = new Life(context, { load, external, log, version })
+  const life = new Life(context, {
+    withDomain: (now, host, own) => withDomain(now, host, own, known(external)),
+    load,
+    external,
+    log,
+    version,
+  })
   return life.run(config, (running) => {
     const path = configPath(file, context.environment)
     context.stdout.write(welcome(context, config, path, running, version))
@@ -134,6 +140,7 @@ async function start(
 }
 
 interface LifeOptions {
+  withDomain: ServerOptions['withDomain']
   readonly external: ExternalModules
   load(file?: string): Promise<LoadedConfig>
   readonly log: Logger
@@ -180,6 +187,7 @@ class Life {
         log,
         logDestination: 'standard error',
         external,
+        withDomain: this.#options.withDomain,
         load: (file) => load(file),
         onStopRequest: () => void this.#stop('command'),
         onRestartRequest: () => void this.#restart(),

@@ -215,7 +215,8 @@ async function prepare({ hosts, listeners, control }: Reloadable, config: Config
 
 type Attempt = (what: string, work: () => void | Promise<void>) => Promise<void>
 
-async function changeModules(
+/** Has exactly these modules run on a host. */
+export async function changeModules(
   modules: ModuleManager,
   host: string,
   wanted: Readonly<Record<string, ModuleOptions>>,

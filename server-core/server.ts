@@ -17,6 +17,7 @@ import { ResumableSessions } from './c2s/stream-management.ts'
 import { formatComplaint, type LoadedConfig } from './config/load.ts'
 import type { C2sListener, Config } from './config/schema.ts'
 import { openDataFolder } from './data-folder.ts'
+import { Domains } from './domains.ts'
 import { IqHandlers } from './extend/gen-iq-handler.ts'
 import { HookRegistry } from './extend/hooks.ts'
 import { ModuleManager } from './extend/module-manager.ts'
@@ -39,6 +40,7 @@ import { isAnonymous } from './routing/session.ts'
 import { SessionManager } from './routing/session-manager.ts'
 import { services } from './services/index.ts'
 import { openStorage } from './storage/index.ts'
+import type { Domain } from './storage/storage.ts'
 
 export interface ServerOptions {
   readonly config: Config
@@ -52,6 +54,8 @@ export interface ServerOptions {
   readonly external: ExternalModules
   /** Reads and checks the configuration again, or another file. */
   load(file: string | undefined): Promise<LoadedConfig>
+  /** The configuration with one more host, whose options are checked. */
+  withDomain(config: Config, host: string, options: Domain['options']): Promise<LoadedConfig>
   /** Called when an administrator's command asks for the end. */
   onStopRequest(): void
   /** Called when one asks for the end and a new start. */
@@ -138,6 +142,21 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
     log,
   })
 
+  const domains = new Domains({
+    storage,
+    hosts,
+    modules: managed,
+    log,
+    withDomain: (...wanted) => options.withDomain(...wanted),
+    current: () => config,
+    setCurrent(now) {
+      config = now
+    },
+    removeAccount: (user, host) => removeAccount(user, host),
+    inTurn: (work) => turns.take('reload', work),
+  })
+  config = await domains.over(config)
+
   const admin: AdminServer = {
     version,
     node,
@@ -166,6 +185,7 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
     route: (stanza) => router.route(stanza),
     removeAccount: (user, host) => removeAccount(user, host),
     modules: adminModules({ managed, hosts, external: options.external, config: () => config }),
+    domains,
     reload: (wanted) => turns.take('reload', () => reloadConfig(wanted)),
     memory: () =>
       memoryHolders({
@@ -226,7 +246,13 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
 
   parts.add(() => hosts.downAll())
   for (const name of config.hosts) {
-    await hosts.up(await hosts.open(name, optionsOf(config, name)), modulesOf(config, name))
+    try {
+      await hosts.up(await hosts.open(name, optionsOf(config, name)), modulesOf(config, name))
+    } catch (err) {
+      // one that was added by command is no reason to be away for all the others
+      if (!domains.has(name)) throw err
+      log.error({ err, host: name }, 'a domain that was added by command is not served')
+    }
   }
 
   const c2sServer: C2sServer = {
@@ -287,9 +313,10 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
     const loaded = await options.load(file)
     if (!loaded.ok) return { ok: false, complaints: loaded.complaints.map(formatComplaint) }
     const warnings = loaded.warnings.map(formatComplaint)
-    if (plan) return { ok: true, report: await planReload(reloadable, loaded.config), warnings }
+    const wanted = await domains.over(loaded.config)
+    if (plan) return { ok: true, report: await planReload(reloadable, wanted), warnings }
     try {
-      const report = await reload(reloadable, loaded.config)
+      const report = await reload(reloadable, wanted)
       log.info({ ...report }, 'the configuration was read again')
       return { ok: true, report, warnings }
     } catch (error) {

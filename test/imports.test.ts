@@ -16,6 +16,7 @@ interface Rule {
 
 const server = [
   'server-core/admin-modules.ts',
+  'server-core/domains.ts',
   'server-core/hosts.ts',
   'server-core/listeners.ts',
   'server-core/memory-holders.ts',

@@ -1,10 +1,11 @@
 /** What commands act on: the server as an administrator sees it. server.ts makes the only one. */
 import type { Authenticator } from '../auth/authenticator.ts'
+import type { Caller } from '../extend/command.ts'
 import type { HookRegistry, MemoryHolder } from '../extend/hooks.ts'
 import type { Provided } from '../extend/provided.ts'
 import type { Logger } from '../log.ts'
 import type { Sessions } from '../routing/session.ts'
-import type { Storage } from '../storage/storage.ts'
+import type { Domain, Storage } from '../storage/storage.ts'
 import type { Stanza } from '../xmpp/stanza.ts'
 
 /** A host's certificate as its clients see it. */
@@ -48,6 +49,17 @@ export interface AdminModules {
   restart(host: string, name: string): Promise<void>
 }
 
+/** The domains that were added by command. All of it throws an Error with a sentence. */
+export interface AdminDomains {
+  list(): readonly Domain[]
+  /** Serves it from now on. */
+  insert(host: string): Promise<void>
+  /** Replaces its options; resolves with what could not be put in place, in words. */
+  configure(host: string, options: Domain['options']): Promise<readonly string[]>
+  /** Serves it no longer; with its accounts or without. Resolves with how many accounts were removed. */
+  remove(host: string, withAccounts: boolean, caller: Pick<Caller, 'signal' | 'progress'>): Promise<number>
+}
+
 export interface AdminServer {
   readonly version: string
   /** gatehouse@HOSTNAME */
@@ -78,6 +90,7 @@ export interface AdminServer {
   /** Removes the account with everything that is kept for it, and ends its sessions. False if there was none. */
   removeAccount(user: string, host: string): Promise<boolean>
   readonly modules: AdminModules
+  readonly domains: AdminDomains
   /** Reads the configuration again, or another file; `plan` says what would be done and does nothing. */
   reload(options: { readonly file?: string; readonly plan: boolean }): Promise<ReloadOutcome>
   /** Who has how much memory. */

@@ -3,11 +3,11 @@
  * complaints come at once.
  */
 import { existsSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { type Configurable, checkConfig } from './checks.ts'
-import { type Complaint, type Finding, optionName } from './complaint.ts'
+import { type Complaint, type Finding, findings, optionName } from './complaint.ts'
 import { inOrder, loadYaml } from './load-yaml.ts'
-import { type Config, configSchema, type HostOptions } from './schema.ts'
+import { type Config, configSchema, type HostOptions, hostSchema } from './schema.ts'
 
 export { type Complaint, formatComplaint } from './complaint.ts'
 export { checkYaml, type Loaded, loadYaml } from './load-yaml.ts'
@@ -71,8 +71,54 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   return { ok: true, config, warnings: inOrder(found.map(place)) }
 }
 
+/**
+ * The configuration with one more host, which has these options (as in `host_config`; files by absolute paths). Complaints
+ * name the options of the host.
+ */
+export async function withDomain(
+  config: Config,
+  host: string,
+  given: Readonly<Record<string, unknown>>,
+  known: Omit<LoadOptions, 'path'>,
+): Promise<LoadedConfig> {
+  const parsed = hostSchema.safeParse(given)
+  if (!parsed.success) {
+    return { ok: false, complaints: findings(parsed.error, hostSchema, given).map(withoutFile) }
+  }
+  const own = parsed.data
+  const now: Config = {
+    ...config,
+    hosts: [...config.hosts, host],
+    host_config: { ...config.host_config, [host]: own },
+  }
+  const { modules, problems } = await externalModules(config, known)
+  const found = await checkConfig({
+    ...known,
+    config: now,
+    raw: { host_config: { [host]: given } },
+    modules: [...known.modules, ...modules],
+    externalProblems: problems,
+    isOctal: () => false,
+    inFile: (path) => path,
+    broken: new Set(),
+  })
+  const isOwn = ({ path }: Finding) => path[0] === 'host_config' && path[1] === host
+  const complaints = found
+    .filter((one) => !one.warning && isOwn(one))
+    .map((one) => withoutFile({ ...one, path: one.path.slice(2) }))
+  for (const name of fileOptions) {
+    for (const file of [own[name] ?? []].flat()) {
+      if (isAbsolute(file)) continue
+      complaints.push(
+        withoutFile({ path: [name], at: 'value', message: `must be an absolute path, not '${file}'` }),
+      )
+    }
+  }
+  return complaints.length > 0 ? { ok: false, complaints } : { ok: true, config: now, warnings: [] }
+}
+
 /** Those that cannot be had are there by name: what is said of their options cannot be checked. */
-async function externalModules(config: Config, { external }: LoadOptions) {
+async function externalModules(config: Config, { external }: Pick<LoadOptions, 'external'>) {
   const modules: Configurable[] = []
   const problems = new Map<string, string>()
   for (const [name, file] of Object.entries(config.external_modules)) {

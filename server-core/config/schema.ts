@@ -93,6 +93,14 @@ export const hostOptionNames = Object.keys(hostOptions) as readonly (keyof typeo
 /** Options of a module or service: its own schema checks them. */
 const optionBag = z.record(z.string(), z.unknown())
 
+/** What one host has differently. */
+export const hostSchema = z
+  .strictObject({
+    ...hostOptions,
+    modules: z.record(z.string(), optionBag.nullable()),
+  })
+  .partial()
+
 export const configSchema = z.strictObject({
   hosts: z.array(hostName()).min(1).default(['localhost']).describe('the domains that are served'),
   data_dir: z
@@ -109,18 +117,7 @@ export const configSchema = z.strictObject({
     .default({})
     .describe("modules of others: their names, and their files, from this file's folder"),
   services: z.record(z.string(), optionBag.nullable()).default({ service_admin_extra: {} }),
-  host_config: z
-    .record(
-      hostName(),
-      z
-        .strictObject({
-          ...hostOptions,
-          modules: z.record(z.string(), optionBag.nullable()),
-        })
-        .partial(),
-    )
-    .default({})
-    .describe('what single hosts have differently'),
+  host_config: z.record(hostName(), hostSchema).default({}).describe('what single hosts have differently'),
   auth_method: hostOptions.auth_method.default(['internal']),
   auth_password_format: hostOptions.auth_password_format.default('scram'),
   extauth_program: hostOptions.extauth_program.optional(),

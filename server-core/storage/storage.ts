@@ -23,8 +23,11 @@ export interface Storage {
   readonly privates: PrivateStore
   readonly vcards: VcardStore
   readonly blocklists: BlocklistStore
+  readonly domains: DomainStore
   /** Deletes everything of every kind that is kept for one account, at once. False if there was no account. */
   removeAccount(user: string, host: string, signal?: AbortSignal): Promise<boolean>
+  /** The same for all accounts of a host. */
+  removeHost(host: string): Promise<void>
   /**
    * Copies everything, as it is at one moment, into a file of this machine, the owner's alone. The copy has been checked when
    * it resolves; otherwise nothing is there, or what was there before.
@@ -251,4 +254,20 @@ export interface BlocklistStore {
     change: { readonly add: readonly string[]; readonly remove: readonly string[] | 'all' },
     limit: number,
   ): Promise<'full' | { readonly before: readonly string[]; readonly after: readonly string[] }>
+}
+
+/** A domain that an administrator has added by command. */
+export interface Domain {
+  readonly host: string
+  /** Its options, as in `host_config`. */
+  readonly options: Readonly<Record<string, unknown>>
+}
+
+export interface DomainStore {
+  /** In order of the name. */
+  list(): Promise<readonly Domain[]>
+  /** Adds it, or replaces its options. */
+  set(domain: Domain): Promise<void>
+  /** False if it was not there. What accounts of it keep stays. */
+  remove(host: string): Promise<boolean>
 }

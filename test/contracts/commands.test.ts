@@ -23,7 +23,7 @@ const endsTheServer = ['stop', 'stop_kindly', 'restart']
 /** Examples that need a plain password. */
 const plain = ['check_password_hash']
 /** Examples that are about something that is not there. */
-const refused = ['remove_node']
+const refused = ['remove_node', 'configure_domain', 'delete_domain']
 /** Makes an account that must not be there yet. */
 const makes = ['register', 'register_identified']
 

@@ -45,6 +45,9 @@ export function bareServer(more: Partial<AdminServer> = {}): AdminServer {
     get modules() {
       return absent()
     },
+    get domains() {
+      return absent()
+    },
     reload: absent,
     memory: absent,
     reopenLog: absent,

@@ -1,7 +1,7 @@
 /** A whole server in the test's own process: what runs is the source, nothing has to be built. */
 import { writeFileSync } from 'node:fs'
 import { commandNames } from '../../server-core/admin/commands/index.ts'
-import { formatComplaint, loadConfig } from '../../server-core/config/load.ts'
+import { formatComplaint, loadConfig, withDomain } from '../../server-core/config/load.ts'
 import { ExternalModules } from '../../server-core/external/external-modules.ts'
 import { type Logger, silentLogger } from '../../server-core/log.ts'
 import { modules } from '../../server-core/modules/index.ts'
@@ -49,6 +49,8 @@ export async function serverInPlace(
     log,
     logDestination: 'nowhere',
     external: new ExternalModules([]),
+    withDomain: (now, host, own) =>
+      withDomain(now, host, own, { modules, services, commands: commandNames() }),
     load,
     onStopRequest: () => void stop(),
     onRestartRequest: () => undefined,

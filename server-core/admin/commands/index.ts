@@ -8,6 +8,7 @@ import { accountCommands } from './accounts.ts'
 import { certificateCommands } from './certificates.ts'
 import { configurationCommands } from './configuration.ts'
 import { coreCommands } from './core.ts'
+import { domainCommands } from './domains.ts'
 import { gdprCommands } from './gdpr.ts'
 import { lastCommands } from './last.ts'
 import { maintenanceCommands } from './maintenance.ts'
@@ -29,6 +30,7 @@ export const coreFamilies: readonly CommandFamily[] = [
   certificateCommands,
   configurationCommands,
   coreCommands,
+  domainCommands,
   maintenanceCommands,
   moduleCommands,
   registrationCommands,

@@ -1,9 +1,9 @@
 /** The modules of the hosts: which run, and starting and stopping them. */
-import { parse } from 'yaml'
 import { CommandError, type CommandSpec, defineCommand } from '../../extend/command.ts'
 import { prepareHost } from '../../xmpp/jid.ts'
 import type { AdminServer } from '../admin-server.ts'
 import { host, word } from './arguments.ts'
+import { optionsOf, said } from './options.ts'
 
 export function moduleCommands(server: AdminServer): readonly CommandSpec[] {
   const category = 'core'
@@ -22,7 +22,7 @@ export function moduleCommands(server: AdminServer): readonly CommandSpec[] {
       forms,
       result: { kind: 'rescode' },
       example: 'load_module localhost mod_echo',
-      run: (args) => said(server.modules.load(prepared(args.host), args.module, optionsOf(args.options))),
+      run: (args) => done(server.modules.load(prepared(args.host), args.module, optionsOf(args.options))),
     }),
     defineCommand({
       name: 'modules',
@@ -59,7 +59,7 @@ export function moduleCommands(server: AdminServer): readonly CommandSpec[] {
       forms,
       result: { kind: 'rescode' },
       example: 'reload_module localhost mod_disco "{name: Our server}"',
-      run: (args) => said(server.modules.reload(prepared(args.host), args.module, optionsOf(args.options))),
+      run: (args) => done(server.modules.reload(prepared(args.host), args.module, optionsOf(args.options))),
     }),
     defineCommand({
       name: 'restart_module',
@@ -69,7 +69,7 @@ export function moduleCommands(server: AdminServer): readonly CommandSpec[] {
       args: { host: hostOf(), module: module() },
       result: { kind: 'rescode' },
       example: 'restart_module localhost mod_ping',
-      run: (args) => said(server.modules.restart(prepared(args.host), args.module)),
+      run: (args) => done(server.modules.restart(prepared(args.host), args.module)),
     }),
     defineCommand({
       name: 'unload_module',
@@ -79,7 +79,7 @@ export function moduleCommands(server: AdminServer): readonly CommandSpec[] {
       args: { host: hostOf(), module: module() },
       result: { kind: 'rescode' },
       example: 'unload_module localhost mod_time',
-      run: (args) => said(server.modules.unload(prepared(args.host), args.module)),
+      run: (args) => done(server.modules.unload(prepared(args.host), args.module)),
     }),
   ]
 }
@@ -88,23 +88,6 @@ function prepared(name: string): string {
   return prepareHost(name) ?? name
 }
 
-/** What modules refuse is said as it is. */
-async function said(done: Promise<void>): Promise<undefined> {
-  await done.catch((error: unknown) => {
-    throw error instanceof Error && error.name !== 'TypeError' ? new CommandError(error.message) : error
-  })
-}
-
-function optionsOf(text: string | undefined): Readonly<Record<string, unknown>> | undefined {
-  if (text === undefined || text.trim() === '') return undefined
-  let value: unknown
-  try {
-    value = parse(text, { logLevel: 'error' })
-  } catch (error) {
-    throw new CommandError(`The options are no YAML: ${(error as Error).message.split('\n')[0]}`)
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new CommandError('The options must be names with values, such as {name: Our server}')
-  }
-  return value as Readonly<Record<string, unknown>>
+async function done(work: Promise<void>): Promise<undefined> {
+  await said(work)
 }

@@ -4,6 +4,7 @@ import { SqliteAccounts } from './accounts.ts'
 import { SqliteBlocklists } from './blocklists.ts'
 import { backup, content, restore } from './copies.ts'
 import { Database, type DatabaseOptions } from './database.ts'
+import { SqliteDomains } from './domains.ts'
 import { SqliteLast } from './last.ts'
 import { SqliteOffline } from './offline.ts'
 import { SqlitePrivates } from './privates.ts'
@@ -21,6 +22,7 @@ export class SqliteStorage implements Storage {
   readonly privates: SqlitePrivates
   readonly vcards: SqliteVcards
   readonly blocklists: SqliteBlocklists
+  readonly domains: SqliteDomains
 
   constructor(options: DatabaseOptions) {
     this.#database = new Database(options)
@@ -31,6 +33,7 @@ export class SqliteStorage implements Storage {
     this.privates = new SqlitePrivates(this.#database)
     this.vcards = new SqliteVcards(this.#database)
     this.blocklists = new SqliteBlocklists(this.#database)
+    this.domains = new SqliteDomains(this.#database)
   }
 
   async open(): Promise<void> {
@@ -44,6 +47,12 @@ export class SqliteStorage implements Storage {
         db.run(`DELETE FROM ${table} WHERE host = ? AND user = ?`, host, user)
       return existed
     }, signal)
+  }
+
+  async removeHost(host: string): Promise<void> {
+    await this.#database.write((db) => {
+      for (const table of accountTables) db.run(`DELETE FROM ${table} WHERE host = ?`, host)
+    })
   }
 
   async backup(file: string): Promise<void> {

@@ -153,6 +153,12 @@ const steps: readonly string[] = [
     PRIMARY KEY (host, user, jid)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE TABLE domains (
+    host TEXT NOT NULL PRIMARY KEY,
+    options TEXT NOT NULL              -- a JSON object
+  ) STRICT, WITHOUT ROWID;
+  `,
 ]
 
 export const schemaVersion = steps.length
