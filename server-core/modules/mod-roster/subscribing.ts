@@ -25,6 +25,8 @@ import {
 
 /** An outgoing request that nobody answers is repeated when the account comes online, at most this often. */
 const repeatAfter = 86_400_000
+/** So many of them are remembered; the oldest is forgotten, and may be repeated earlier. */
+const maxAsked = 50_000
 
 export class Subscribing {
   readonly #rosters: Rosters
@@ -74,7 +76,8 @@ export class Subscribing {
   ): Promise<void>[] {
     const rosters = this.#rosters
     const contact = stanza.to.bare
-    if (type === 'subscribe') this.#asked.set(`${user} ${contact.text}`, this.#now())
+    if (type === 'subscribe') this.#noteAsked(`${user} ${contact.text}`, this.#now())
+    else if (type === 'unsubscribe') this.#asked.delete(`${user} ${contact.text}`)
     const isSeen = before !== undefined && isSeenByContact(before.subscription)
     const gone = type === 'unsubscribed' && isSeen ? [rosters.postUnavailable(user, contact)] : []
     const sent = rosters.send(user, stanza)
@@ -190,8 +193,18 @@ export class Subscribing {
       if (contact === undefined || now - (this.#asked.get(key) ?? Number.NEGATIVE_INFINITY) < repeatAfter) {
         continue
       }
-      this.#asked.set(key, now)
+      this.#noteAsked(key, now)
       await this.#rosters.post(user, contact, 'subscribe')
+    }
+  }
+
+  #noteAsked(key: string, now: number): void {
+    this.#asked.delete(key)
+    this.#asked.set(key, now)
+    if (this.#asked.size <= maxAsked) return
+    for (const oldest of this.#asked.keys()) {
+      this.#asked.delete(oldest)
+      return
     }
   }
 

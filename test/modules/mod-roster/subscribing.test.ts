@@ -7,6 +7,7 @@ import { Subscribing } from '../../../server-core/modules/mod-roster/subscribing
 import type { Pending, SubscriptionState } from '../../../server-core/modules/mod-roster/subscriptions.ts'
 import type { RosterItem, Subscription } from '../../../server-core/storage/storage.ts'
 import { elementToString } from '../../../server-core/xml/serialize.ts'
+import type { Stanza } from '../../../server-core/xmpp/stanza.ts'
 import { until } from '../../harness/deadline.ts'
 import { elsewhere, type FakeSession, here, jid, stanza, startHost, type TestHost } from '../host.ts'
 
@@ -386,6 +387,27 @@ describe('a request that nobody answers', () => {
     await subscribing.repeat(user)
     expect(story()).toEqual(['away: subscribe'])
   })
+})
+
+it('remembers no more than 50,000 requests: the oldest are forgotten, and may be repeated', async () => {
+  const user = jid(romeo).user
+  const routed: string[] = []
+  const item = (contact: string) => ({ jid: contact, pendingOut: true, subscription: 'none', groups: [] })
+  let waiting: string[] = []
+  const context = {
+    host: here,
+    storage: { rosters: { pending: async () => waiting.map(item) } },
+    route: async (one: Stanza) => void routed.push(one.to.text),
+  } as unknown as HostContext
+  const subscribing = new Subscribing(new Rosters(context, { maxItems: 9, maxPendingIn: 9 }), () => 0)
+  waiting = Array.from({ length: 50_001 }, (_, i) => `c${i}@${elsewhere}`)
+  await subscribing.repeat(user)
+  expect(routed).toHaveLength(50_001)
+  waiting = [`c0@${elsewhere}`, `c1@${elsewhere}`, `c50000@${elsewhere}`]
+  routed.length = 0
+  await subscribing.repeat(user)
+  // the first was forgotten, and took the place of the second
+  expect(routed).toEqual([`c0@${elsewhere}`, `c1@${elsewhere}`])
 })
 
 it('tells the contacts of an account that goes', async () => {
