@@ -434,12 +434,11 @@ it('says who may see whom', async () => {
   expect(await info('stranger@x.example')).toEqual(nobody)
 })
 
-it('announces versions and pre-approval after login only', async () => {
+it('announces versions, and pre-approval after login only', async () => {
   const features = (authenticated: boolean) =>
     host.hooks.fold('c2s_stream_features', here, [], { host: here, authenticated })
-  expect((await features(true)).map((one) => one.ns)).toEqual([
-    'urn:xmpp:features:rosterver',
-    'urn:xmpp:features:pre-approval',
-  ])
+  const versions = await host.hooks.fold('roster_get_versioning_feature', here, [], { host: here })
+  expect(versions.map((one) => one.ns)).toEqual(['urn:xmpp:features:rosterver'])
+  expect((await features(true)).map((one) => one.ns)).toEqual(['urn:xmpp:features:pre-approval'])
   expect(await features(false)).toEqual([])
 })
