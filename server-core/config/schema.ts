@@ -33,7 +33,9 @@ const shaper = z.union([
 const c2sListener = z.strictObject({
   port: count(0, 65_535).describe('0 takes any free port'),
   ip: z.string().default('::').describe('address to listen on'),
-  module: z.preprocess((name) => (name === 'ejabberd_c2s' ? 'c2s' : name), z.literal('c2s')),
+  module: z
+    .preprocess((name) => (name === 'ejabberd_c2s' ? 'c2s' : name), z.literal('c2s'))
+    .describe('what speaks there: c2s'),
   tls: z.boolean().default(false).describe('direct TLS from the first byte (XEP-0368)'),
   starttls: z.boolean().default(true).describe('offer STARTTLS'),
   starttls_required: z.boolean().default(true).describe('refuse to log in without TLS'),
@@ -107,16 +109,25 @@ export const configSchema = z.strictObject({
     .string()
     .default('data')
     .describe('folder of the database, the certificate and the control socket'),
-  loglevel: z.enum(levels).default('info'),
+  loglevel: z.enum(levels).default('info').describe('how much is logged'),
   log_file: z.string().optional().describe('file to log to; standard error when absent'),
-  listen: z.array(c2sListener).default(() => defaultListeners()),
-  control: z.array(controlListener).default([controlListener.parse({})]),
+  listen: z
+    .array(c2sListener)
+    .default(() => defaultListeners())
+    .describe('where clients connect'),
+  control: z
+    .array(controlListener)
+    .default([controlListener.parse({})])
+    .describe('where gatehousectl connects'),
   modules: z.record(z.string(), optionBag.nullable()).optional().describe('modules of every host'),
   external_modules: z
     .record(z.string(), z.string())
     .default({})
     .describe("modules of others: their names, and their files, from this file's folder"),
-  services: z.record(z.string(), optionBag.nullable()).default({ service_admin_extra: {} }),
+  services: z
+    .record(z.string(), optionBag.nullable())
+    .default({ service_admin_extra: {} })
+    .describe('services of the whole server'),
   host_config: z.record(hostName(), hostSchema).default({}).describe('what single hosts have differently'),
   auth_method: hostOptions.auth_method.default(['internal']),
   auth_password_format: hostOptions.auth_password_format.default('scram'),
@@ -132,7 +143,12 @@ export const configSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe('do not tell clients what they were offered (XEP-0474): for clients that stumble over it'),
-  resource_conflict: z.enum(['replace', 'refuse', 'rename']).default('replace'),
+  resource_conflict: z
+    .enum(['replace', 'refuse', 'rename'])
+    .default('replace')
+    .describe(
+      'a resource that is in use: its session ends, or the new one is refused, or gets a random name',
+    ),
   max_user_sessions: count(1).default(10).describe('sessions of one account'),
   max_user_sessions_action: z
     .enum(['replace', 'refuse'])
@@ -141,8 +157,10 @@ export const configSchema = z.strictObject({
       'at one more: the oldest session ends (those without a connection first), or the new one is refused',
     ),
   auth_attempts: count(1, 100).default(5).describe('logins tried on one stream'),
-  bind_attempts: count(1, 100).default(5),
-  tls_handshake_timeout: duration({ min: 1_000 }).default(15_000),
+  bind_attempts: count(1, 100).default(5).describe('resources asked for on one stream'),
+  tls_handshake_timeout: duration({ min: 1_000 })
+    .default(15_000)
+    .describe('from the first byte of TLS to its last'),
   state_timeout: duration({ min: 1_000 }).default(60_000).describe('in any state before the session is open'),
   negotiation_timeout: duration({ min: 1_000 })
     .default(120_000)
@@ -150,7 +168,9 @@ export const configSchema = z.strictObject({
   send_timeout: duration({ min: 1_000 }).default(15_000).describe('without progress in writing'),
   close_timeout: duration({ min: 100 }).default(5_000).describe("waiting for the peer's closing tag"),
   ping_interval: duration({ min: 1_000 }).default(300_000).describe('silence after which a client is asked'),
-  ping_timeout: duration({ min: 1_000 }).default(60_000),
+  ping_timeout: duration({ min: 1_000 })
+    .default(60_000)
+    .describe('without an answer, after which the connection is treated as broken'),
   resume_timeout: duration({ min: 0 })
     .default(300_000)
     .describe('how long the session of a lost connection waits to be resumed; 0 = not at all'),
@@ -158,10 +178,10 @@ export const configSchema = z.strictObject({
     .default(60_000)
     .describe('a client that owes an acknowledgement so long is gone'),
   max_unacked: count(100).default(5_000).describe('stanzas that a client may leave unacknowledged'),
-  max_unacked_bytes: size({ min: 65_536 }).default(4_194_304),
+  max_unacked_bytes: size({ min: 65_536 }).default(4_194_304).describe('the same in bytes'),
   max_output_bytes: size({ min: 65_536 }).default(4_194_304).describe('waiting for one client'),
   max_mailbox: count(10).default(10_000).describe('stanzas waiting for one session'),
-  max_mailbox_bytes: size({ min: 65_536 }).default(8_388_608),
+  max_mailbox_bytes: size({ min: 65_536 }).default(8_388_608).describe('the same in bytes'),
   trusted_proxies: listOf(network())
     .default([])
     .describe('addresses and networks of proxies, behind which there are many people: no limits by address'),
@@ -172,7 +192,10 @@ export const configSchema = z.strictObject({
       'how long, at most, the answer to a wrong password is held for an account that is guessed at; 0 = never',
     ),
   failed_logins_per_minute: count(1).default(60).describe('by address; loopback is exempt'),
-  iq_needs_presence: z.boolean().default(false),
+  iq_needs_presence: z
+    .boolean()
+    .default(false)
+    .describe('a request to a full JID is delivered from those only who may see its presence'),
   hook_timeout: duration({ min: 100 })
     .default(30_000)
     .describe("how long a module's handler may take before others go on without it"),
