@@ -6,11 +6,11 @@ import { type Complaint, formatComplaint } from '../server-core/config/complaint
 import { count, duration, hostName } from '../server-core/config/fields.ts'
 import { inOrder, loadYaml } from '../server-core/config/load-yaml.ts'
 import { configSchema, hostConfig } from '../server-core/config/schema.ts'
-import type { Logger } from '../server-core/log.ts'
+import { type Logger, type LogLevel, logLevels } from '../server-core/log.ts'
 import { type BackendType, backendTypes } from './backends.ts'
 import { cached, type Lifetimes } from './cache.ts'
 import { allOperations, hostKindComplaint, hostKindNames } from './host-kind.ts'
-import { brokenBackend, type DaemonPlan, type Plan } from './plan.ts'
+import { brokenBackend, type DaemonPlan, type LogPlan, type Plan } from './plan.ts'
 import { SqliteBackend, type SqliteOptions } from './sqlite.ts'
 
 /** Its message is all complaints, one a line. */
@@ -58,6 +58,7 @@ function schemaOf(types: ReadonlyMap<string, BackendType>) {
       .optional()
       .describe('backend that a password is written to once another one of the chain has accepted it'),
     cache: cacheOptions.optional().describe('remember passwords that a backend has accepted; absent: never'),
+    log: logOptions.optional().describe('the log; flags count more'),
     daemon: daemonOptions.optional().describe('the sockets of gatehouse-extauth daemon'),
     metrics_file: z
       .string()
@@ -91,6 +92,25 @@ const cacheOptions = z.strictObject({
 })
 
 type CacheOptions = z.output<typeof cacheOptions>
+
+const logOptions = z.strictObject({
+  level: z
+    .enum(Object.keys(logLevels) as [LogLevel, ...LogLevel[]])
+    .optional()
+    .describe('what is logged; info when absent'),
+  file: z.string().min(1).optional().describe('file to append to; standard error when absent'),
+  format: z.enum(['json', 'plain']).optional().describe('an object a line, or words; json when absent'),
+})
+
+/** What the file says about the log, if that much is right in it: complaints about the rest go there. */
+export async function peekLogPlan(file: string): Promise<LogPlan | undefined> {
+  const loaded = await loadYaml(z.looseObject({ log: logOptions.optional().catch(undefined) }), file)
+  return loaded.ok ? logPlanOf(loaded.value.log, dirname(resolve(file))) : undefined
+}
+
+function logPlanOf(log: z.output<typeof logOptions> | undefined, base: string): LogPlan | undefined {
+  return log && { ...log, file: log.file && resolve(base, log.file) }
+}
 
 const loopback = /^(127\.\d{1,3}\.\d{1,3}\.\d{1,3}|localhost|\[::1\]):(\d{1,5})$/
 
@@ -154,6 +174,7 @@ export async function loadExtauthConfig(file: string, log: Logger): Promise<Plan
     banPrefix: value.ban_prefix,
     throttle: value.throttle,
     learn: value.learn,
+    log: logPlanOf(value.log, base),
     daemon: value.daemon && daemonPlanOf(value.daemon, base),
     metricsFile: value.metrics_file && resolve(base, value.metrics_file),
     hosts: value.hosts && new Map(Object.entries(value.hosts).map(([host, { chain }]) => [host, chain])),

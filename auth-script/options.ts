@@ -1,6 +1,6 @@
 /** The words of the command line. Flags may stand anywhere. */
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { type LogLevel, logLevels } from '../server-core/log.ts'
+import { type LogFormat, type LogLevel, logLevels } from '../server-core/log.ts'
 import { type HostKindName, hostKindComplaint, hostKindNames } from './host-kind.ts'
 import type { FailureReply } from './wire.ts'
 
@@ -29,8 +29,9 @@ export interface Flags {
   readonly readOnly?: true
   readonly hostKind?: HostKindName
   readonly failureReply?: FailureReply
-  readonly logLevel: LogLevel
+  readonly logLevel?: LogLevel
   readonly logFile?: string
+  readonly logFormat?: LogFormat
 }
 
 /** Wrong usage; the message is for whoever wrote the command line. */
@@ -71,10 +72,11 @@ export function commandLine(version: string): Command {
         'error-frame',
       ]),
     )
-    .addOption(
-      new Option('--log-level <level>', 'what is logged').choices(Object.keys(logLevels)).default('info'),
-    )
+    .addOption(new Option('--log-level <level>', 'what is logged (info)').choices(Object.keys(logLevels)))
     .option('--log-file <file>', 'file to append the log to; standard error when absent', notEmpty)
+    .addOption(
+      new Option('--log-format <format>', 'an object a line, or words (json)').choices(['json', 'plain']),
+    )
     .allowExcessArguments(false)
     .helpCommand('help [command]', 'say what a command does, and its flags')
     .configureHelp({ showGlobalOptions: true })

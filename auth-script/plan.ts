@@ -3,7 +3,7 @@
 import { Authenticator, type NamedBackend } from '../server-core/auth/authenticator.ts'
 import { type AuthBackend, BackendUnavailable } from '../server-core/auth/backend.ts'
 import type { Operation } from '../server-core/extauth/packets.ts'
-import type { Logger } from '../server-core/log.ts'
+import type { LogFormat, Logger, LogLevel } from '../server-core/log.ts'
 import type { HostKindName } from './host-kind.ts'
 import type { FailureReply } from './wire.ts'
 
@@ -21,6 +21,7 @@ export interface Plan {
   /** The backend that passwords are written to once another one has accepted them. */
   readonly learn?: string | undefined
   readonly daemon?: DaemonPlan | undefined
+  readonly log?: LogPlan | undefined
   /** Where the metrics are written to, now and then. */
   readonly metricsFile?: string | undefined
   /** By prepared name; undefined: every host, with all backends. */
@@ -33,6 +34,13 @@ export interface PlannedBackend extends NamedBackend {
   readonly type: string
   /** The files and folders that it works on, absolute: whoever runs the server needs them. */
   readonly paths: readonly string[]
+}
+
+/** Absent: as the program's defaults say. */
+export interface LogPlan {
+  readonly level?: LogLevel | undefined
+  readonly file?: string | undefined
+  readonly format?: LogFormat | undefined
 }
 
 /** The sockets of the daemon. */

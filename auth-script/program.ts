@@ -5,12 +5,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type Command, CommanderError } from 'commander'
 import { setParallelDerivations } from '../server-core/accounts/derivations.ts'
 import { BackendUnavailable } from '../server-core/auth/backend.ts'
-import { createLogger, type Logger } from '../server-core/log.ts'
+import { createLogger } from '../server-core/log.ts'
 import { addCommands } from './commands/index.ts'
 import { type HostKind, hostKinds } from './host-kind.ts'
 import { Keeper } from './keeper.ts'
 import { loadPlan } from './load-plan.ts'
 import type { WatchedMetrics } from './metrics.ts'
+import { adjustLog, openLog } from './open-log.ts'
 import { commandLine, type Flags, sourceOf, UsageError } from './options.ts'
 import { type End, Serving } from './serve.ts'
 import { handleSignals } from './signals.ts'
@@ -103,6 +104,7 @@ async function serve(context: ExtauthContext, flags: Flags, program: Command): P
   let metrics: WatchedMetrics | undefined
   let began: HostKind | undefined
   keeper.changed = async (plan) => {
+    adjustLog(log, flags, plan.log)
     if (began !== undefined && began.wire !== keeper.kind.wire) {
       log.error('host_kind: frames or lines are spoken as at the start until the program is started anew')
     }
@@ -148,20 +150,6 @@ async function serveNothing(context: ExtauthContext, reason: string): Promise<vo
   context.onSignal(['SIGTERM', 'SIGINT'], () => serving.stop())
   await serving.run()
   context.exit(2)
-}
-
-/** A log file that cannot be written is no reason not to answer. */
-export async function openLog(flags: Flags): Promise<Logger> {
-  try {
-    return await createLogger({ level: flags.logLevel, file: flags.logFile, pretty: false })
-  } catch (error) {
-    const log = await createLogger({ level: flags.logLevel, pretty: false })
-    log.error(
-      { reason: (error as Error).message },
-      'the log file cannot be written, logging to standard error',
-    )
-    return log
-  }
 }
 
 function statusOf(end: End): number {

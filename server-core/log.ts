@@ -23,9 +23,13 @@ export interface LogOptions {
   readonly level: LogLevel
   /** A file to append to; standard error when absent. */
   readonly file?: string | undefined
-  /** Lines for people instead of JSON. */
+  /** Lines for people at a terminal instead of JSON. */
   readonly pretty: boolean
+  /** What lines look like that are not pretty: `plain` is for files that people read, JSON is for programs. */
+  readonly format?: LogFormat | undefined
 }
+
+export type LogFormat = 'json' | 'plain'
 
 /** Names that can hold a secret: whatever is logged under them is replaced, at any of the first levels. */
 const secrets = ['password', 'newpass', 'newpassword', 'secret', 'token', 'credential', 'proof']
@@ -53,7 +57,7 @@ export async function createLogger(options: LogOptions): Promise<Logger> {
     const target = destination({ dest: options.file ?? 2, sync: true, append: true, mkdir: false })
     // A log that nobody reads any more, or a full disk, ends no program.
     target.on('error', () => undefined)
-    stream = target
+    stream = options.format === 'plain' ? { write: (line) => void target.write(plainLine(line)) } : target
     family.file = options.file
     if (options.file !== undefined) family.reopen = (file) => target.reopen(file)
   }
@@ -71,6 +75,26 @@ export async function createLogger(options: LogOptions): Promise<Logger> {
   )
   families.set(logger, family)
   return logger
+}
+
+/** `TIME LEVEL message name=value …`; values with spaces are in quotes, as JSON has them, so one entry stays one line. */
+function plainLine(line: string): string {
+  const { level, time, msg, ...more } = JSON.parse(line) as Record<string, unknown>
+  const pairs = Object.entries(more).map(([name, value]) => {
+    const isBare = typeof value === 'string' && /^[^\s"=\p{C}]+$/u.test(value)
+    return `${name}=${isBare ? value : visible(JSON.stringify(value))}`
+  })
+  return `${[time, level, msg, ...pairs].join(' ')}\n`
+}
+
+/** What JSON leaves as it is, and terminals or editors would obey. */
+function visible(json: string): string {
+  return json.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (char) =>
+    Array.from(
+      { length: char.length },
+      (_, at) => `\\u${char.charCodeAt(at).toString(16).padStart(4, '0')}`,
+    ).join(''),
+  )
 }
 
 /** Loggers of parts of the program have a level of their own, which has to follow. */

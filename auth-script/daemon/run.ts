@@ -4,9 +4,10 @@ import { UnixSocketError } from '../../server-core/unix-socket.ts'
 import { Keeper } from '../keeper.ts'
 import { loadPlan } from '../load-plan.ts'
 import { WatchedMetrics } from '../metrics.ts'
+import { adjustLog, openLog } from '../open-log.ts'
 import { type Flags, sourceOf } from '../options.ts'
 import type { DaemonPlan } from '../plan.ts'
-import { type ExtauthContext, openLog } from '../program.ts'
+import type { ExtauthContext } from '../program.ts'
 import { handleSignals } from '../signals.ts'
 import { Statistics } from '../statistics.ts'
 import { Daemon } from './daemon.ts'
@@ -60,7 +61,8 @@ export async function runDaemon(context: ExtauthContext, flags: DaemonFlags): Pr
     await sockets.adopt(handed)
     await sockets.listen(plan)
     await watched.serve(plan.metrics, keeper.plan?.metricsFile)
-    keeper.changed = async ({ metricsFile }) => {
+    keeper.changed = async ({ metricsFile, log: logPlan }) => {
+      adjustLog(log, flags, logPlan)
       try {
         await sockets.listen(wanted())
         answering()

@@ -126,7 +126,9 @@ export function wordsOf(flags: Flags): string[] {
     '--ldap-encrypt': flags.ldapEncrypt,
     '--ldap-tls-cacertfile': path(flags.ldapTlsCacertfile),
     '--ldap-bind-dn-template': flags.ldapBindDnTemplate,
+    '--log-level': flags.logLevel,
     '--log-file': path(flags.logFile),
+    '--log-format': flags.logFormat,
   }
   const words = Object.entries(values).flatMap(([flag, value]) =>
     value === undefined ? [] : [value].flat().flatMap((one) => [flag, one]),

@@ -16,7 +16,8 @@ export interface JsonRequest {
 
 const answerSchema = z.object({
   result: z.boolean(),
-  reason: z.enum(['unknown', 'wrong', 'disabled', 'refused', 'exists']).optional(),
+  // One that nobody knows is no reason to doubt the result.
+  reason: z.enum(['unknown', 'wrong', 'disabled', 'refused', 'exists']).optional().catch(undefined),
 })
 
 export type JsonAnswer = z.output<typeof answerSchema>

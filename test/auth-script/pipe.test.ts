@@ -1,6 +1,6 @@
 /** The life of gatehouse-extauth under a server: how it starts, what it says when it cannot know, how it ends. */
 import { spawn } from 'node:child_process'
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import Sqlite from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { until } from '../harness/deadline.ts'
@@ -372,6 +372,47 @@ describe('around the answers', () => {
     expect(text).toMatch(/"op":"auth","user":"ann","host":"a.example","outcome":"deny","reason":"wrong"/)
     expect(text).not.toMatch(/s3cret|wr0ng/)
     expect(program.log()).toBe('')
+  })
+
+  test('the configuration says how much is logged, where, and in words; SIGHUP opens the file again', async () => {
+    const file = config('log: {level: error, file: own.log, format: plain}\n')
+    const program = start('--config', file)
+    await program.ask('auth:ann:a.example:s3cret')
+    config('log: {level: debug, file: own.log, format: plain}\n')
+    renameSync(folder.file('own.log'), folder.file('own.log.1'))
+    program.child.kill('SIGHUP')
+    await until('the other level', () => existsSync(folder.file('own.log')))
+    await program.ask('auth:ann:a.example:s3cret')
+    await program.ask('isuser:ann:a.example')
+    expect(await program.close()).toBe(0)
+    expect(readFileSync(folder.file('own.log.1'), 'utf8')).toBe('')
+    const text = readFileSync(folder.file('own.log'), 'utf8')
+    expect(text).toMatch(
+      /^\d{4}-\S+Z info request id=2 op=auth user=ann host=a\.example outcome=deny reason=unknown /m,
+    )
+    expect(text).toMatch(/^\S+ debug request id=3 op=isuser /m)
+    expect(text).not.toMatch(/s3cret|[{}]/)
+    expect(program.log()).toBe('')
+  })
+
+  test('words in the log stay one line, whatever is in them; flags count more than the configuration', async () => {
+    const program = start(
+      '--config',
+      config('log: {format: json, level: none}\n'),
+      '--log-format',
+      'plain',
+      '--log-level',
+      'info',
+    )
+    await program.ask(`auth:ann "x" =\u2028\n\u009b:a.example:s3cret`)
+    await program.close()
+    expect(program.log()).toContain(String.raw` user="ann \"x\" =`)
+    expect(
+      program
+        .log()
+        .trim()
+        .split(/[\n\u2028]/),
+    ).toHaveLength(3)
   })
 
   test('lines instead of frames, for Prosody', async () => {

@@ -115,10 +115,15 @@ describe('a web application', () => {
 
   test('says no, with or without a reason', async () => {
     const backend = await application((request, response) =>
-      json(response, request['user'] === 'gone' ? { result: false, reason: 'disabled' } : { result: false }),
+      json(response, {
+        result: false,
+        ...(request['user'] === 'gone' && { reason: 'disabled' }),
+        ...(request['user'] === 'odd' && { reason: 'of no known kind' }),
+      }),
     )
     const ask = (user: string) => backend.checkPassword(user, 'example.org', Buffer.from('x'), soon())
     expect(await ask('gone')).toEqual({ ok: false, reason: 'disabled' })
+    expect(await ask('odd')).toEqual({ ok: false, reason: 'wrong' })
     expect(await ask('alice')).toEqual({ ok: false, reason: 'wrong' })
   })
 
