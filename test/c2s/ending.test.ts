@@ -141,6 +141,29 @@ describe('what waits for a session that ends', () => {
   })
 })
 
+describe('what came for a session that could not open', () => {
+  it('goes to the offline store, in order', async () => {
+    const rig = await start()
+    const stored = offlineStore(rig)
+    const alice = await rig.login('alice')
+    const [asked, answer] = [gate(), gate()]
+    rig.hooks.add('roster_get_subscription_lists', host, async (lists, { user }) => {
+      if (user !== 'bob') return lists
+      asked.open()
+      await answer.passed
+      return { ...lists, failed: true as const }
+    })
+    const bob = rig.login('bob', { available: false }).catch(() => undefined)
+    await inTime(5_000, 'the bind', asked.passed)
+    for (const body of ['1', '2']) alice.message('bob@localhost/r', body)
+    await alice.settled()
+    answer.open()
+    await bob
+    await until('both stored', () => stored.length === 2)
+    expect(stored).toEqual(['1', '2'])
+  })
+})
+
 describe('offline messages that a session takes out', () => {
   it('stay in the store when the session ends before they are written', async () => {
     const delivered: number[] = []

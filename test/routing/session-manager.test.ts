@@ -257,6 +257,44 @@ describe('jabber:iq:last to a full JID', () => {
   })
 })
 
+describe('messages that wait for a look-up of their account', () => {
+  /** Look-ups answer when they are told to, in any order. */
+  function slowly() {
+    const waiting: (() => void)[] = []
+    const one = verona(() => new Promise((resolve) => waiting.push(() => resolve(true))))
+    const stored: string[] = []
+    one.hooks.add('offline_message_hook', here, (_acc, { stanza: { id } }) => {
+      stored.push(id)
+      return stop()
+    })
+    const send = (id: string) =>
+      one.router.route(stanza(`<message ${from} to='juliet@${here}' id='${id}'><body>x</body></message>`))
+    return { ...one, waiting, stored, send }
+  }
+  const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+  it('are stored in the order that they came, whichever look-up is quicker', async () => {
+    const { waiting, stored, send } = slowly()
+    const sent = ['1', '2', '3'].map(send)
+    for (let n = 0; n < 3; n++) {
+      await turn()
+      waiting.pop()?.()
+    }
+    await Promise.all(sent)
+    expect(stored).toEqual(['1', '2', '3'])
+  })
+
+  it('reach a resource that has come meanwhile', async () => {
+    const { waiting, stored, send, sessions } = slowly()
+    const sent = send('1')
+    const session = new Resource(full('r'), 0)
+    await sessions.open(session)
+    waiting.pop()?.()
+    await sent
+    expect([stored, session.received.map(({ id }) => id)]).toEqual([[], ['1']])
+  })
+})
+
 describe('an account that cannot be looked up', () => {
   it('is not one that does not exist: no service-unavailable, no unsubscribed', async () => {
     const { router, answers } = verona(() => Promise.reject(new Error('the directory does not answer')))
