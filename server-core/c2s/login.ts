@@ -1,6 +1,7 @@
 /** From the stream header to a login: features, TLS, SASL (RFC 6120 §4.3, §5, §6). */
 
 import { setTimeout as delay } from 'node:timers/promises'
+import type { SecureContext } from 'node:tls'
 import { isLoopback } from '../net/address-limits.ts'
 import { type Binding, channelBinding } from '../net/channel-binding.ts'
 import { addressesInCertificate } from '../net/client-certificate.ts'
@@ -40,6 +41,8 @@ export class Login {
   #binding: Binding | undefined
   /** Whose certificate we have shown in TLS; '' before. Its authorities have judged what the client has shown. */
   #shownBy = ''
+  /** Where that certificate is. */
+  #context: SecureContext | undefined
   /** The users of this host that the client's certificate names. */
   #certificateUsers: readonly string[] = []
   /** What the first stream was to; it stays the same (RFC 6120 §4.7.2). */
@@ -88,12 +91,15 @@ export class Login {
   #tlsOptions(host: C2sHost, requestCert: boolean): TlsServerOptions {
     const { server } = this.#c2s
     this.#shownBy = host.name
+    this.#context = host.secureContext
     return {
       secureContext: host.secureContext,
       forName: (name) => {
         const named = server.host(name.toLowerCase())
-        if (named) this.#shownBy = named.name
-        return named?.secureContext
+        if (!named) return undefined
+        this.#shownBy = named.name
+        this.#context = named.secureContext
+        return this.#context
       },
       alpn: ['xmpp-client'],
       requestCert,
@@ -117,7 +123,8 @@ export class Login {
     }
     if (c2s.user !== '' && header.from !== '') this.#checkFrom(header.from)
     if (c2s.user === '') {
-      this.#binding = c2s.connection.tls && channelBinding(c2s.connection.tls)
+      const { tls } = c2s.connection
+      this.#binding = tls && this.#context && channelBinding(tls, this.#context)
       this.#certificateUsers = this.#usersInCertificate(host)
       this.#offered = this.mayLogIn
         ? await mechanismsFor(host.authenticator, {

@@ -1,6 +1,6 @@
 /** What ties a login to the TLS connection that it runs in, so that nobody in between can pass it on. */
 import { createHash } from 'node:crypto'
-import type { TLSSocket } from 'node:tls'
+import type { SecureContext, TLSSocket } from 'node:tls'
 
 export type BindingType = 'tls-exporter' | 'tls-server-end-point' | 'tls-unique'
 
@@ -24,13 +24,32 @@ const signatureHashes: Readonly<Record<string, string>> = {
   '2a8648ce3d040304': 'sha512',
 }
 
-/** What a server's connection can be bound to. */
-export function channelBinding(socket: TLSSocket): Binding {
+/** A certificate of ours, and the hash for tls-server-end-point; undefined when its algorithm names none. */
+interface Shown {
+  readonly certificate: Buffer | undefined
+  readonly hash: string | undefined
+}
+
+/** By the context that they are in: to have OpenSSL write one out costs as much as half of a login. */
+const shownIn = new WeakMap<SecureContext, Shown>()
+
+function shown(socket: TLSSocket, context: SecureContext): Shown {
+  let known = shownIn.get(context)
+  if (known === undefined) {
+    const certificate = socket.getX509Certificate()?.raw
+    const hash = certificate && signatureHashes[signatureAlgorithm(certificate) ?? '']
+    known = { certificate, hash }
+    shownIn.set(context, known)
+  }
+  return known
+}
+
+/** What a server's connection can be bound to; `context` is the one whose certificate it has shown. */
+export function channelBinding(socket: TLSSocket, context: SecureContext): Binding {
   const types: BindingType[] = []
   // before TLS 1.3 the exporter's secret need not be unique to the connection (RFC 9266 §2)
   if (socket.getProtocol() === 'TLSv1.3') types.push('tls-exporter')
-  const certificate = socket.getX509Certificate()?.raw
-  const hash = certificate && signatureHashes[signatureAlgorithm(certificate) ?? '']
+  const { certificate, hash } = shown(socket, context)
   if (hash !== undefined) types.push('tls-server-end-point')
   return {
     types,

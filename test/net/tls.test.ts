@@ -133,8 +133,9 @@ describe('a certificate that is renewed', () => {
 
 describe('channel binding', () => {
   it('over TLS 1.3 is the same on both ends, by exporter and by certificate', async () => {
-    const { server, client } = await handshake(await load('verona.example'), 'TLSv1.3')
-    const binding = channelBinding(server)
+    const certificate = await load('verona.example')
+    const { server, client } = await handshake(certificate, 'TLSv1.3')
+    const binding = channelBinding(server, certificate.context)
     expect(binding.types).toEqual(['tls-exporter', 'tls-server-end-point'])
     expect(binding.data('tls-exporter')).toEqual(
       client.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0)),
@@ -145,16 +146,18 @@ describe('channel binding', () => {
 
   it('by the first Finished message is not announced, and given to clients that know nothing else', async () => {
     for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
-      const { server, client } = await handshake(await load('verona.example'), version)
-      const binding = channelBinding(server)
+      const certificate = await load('verona.example')
+      const { server, client } = await handshake(certificate, version)
+      const binding = channelBinding(server, certificate.context)
       expect(binding.types).not.toContain('tls-unique')
       expect(binding.data('tls-unique')).toEqual(client.getFinished())
     }
   })
 
   it('over TLS 1.2 is by certificate only', async () => {
-    const { server } = await handshake(await load('verona.example'), 'TLSv1.2')
-    const binding = channelBinding(server)
+    const certificate = await load('verona.example')
+    const { server } = await handshake(certificate, 'TLSv1.2')
+    const binding = channelBinding(server, certificate.context)
     expect(binding.types).toEqual(['tls-server-end-point'])
     expect(binding.data('tls-exporter')).toBeUndefined()
   })
