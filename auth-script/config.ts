@@ -9,7 +9,7 @@ import { configSchema, hostConfig } from '../server-core/config/schema.ts'
 import { type Logger, type LogLevel, logLevels } from '../server-core/log.ts'
 import { type BackendType, backendTypes } from './backends.ts'
 import { cached, type Lifetimes } from './cache.ts'
-import { allOperations, hostKindComplaint, hostKindNames } from './host-kind.ts'
+import { allOperations, deadlineComplaint, hostKindComplaint, hostKindNames } from './host-kind.ts'
 import { brokenBackend, type DaemonPlan, type LogPlan, type Plan } from './plan.ts'
 import { SqliteBackend, type SqliteOptions } from './sqlite.ts'
 
@@ -144,6 +144,8 @@ export async function loadExtauthConfig(file: string, log: Logger): Promise<Plan
 
   const together = hostKindComplaint(value.host_kind ?? 'ejabberd', value.failure_reply)
   if (together !== undefined) complain(['failure_reply'], together)
+  const late = deadlineComplaint(value.host_kind ?? 'ejabberd', value.deadline)
+  if (late !== undefined) complain(['deadline'], late)
   for (const [host, { chain }] of Object.entries(value.hosts ?? {})) {
     for (const [index, link] of chain.entries()) {
       if (Object.hasOwn(value.backends, link)) continue

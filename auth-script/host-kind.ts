@@ -6,8 +6,10 @@ export interface HostKind {
   readonly failureReply: FailureReply
   /** Whether it survives an answer that is neither yes nor no. */
   readonly takesErrorFrames: boolean
-  /** How long a request may take, in milliseconds: less than the server itself waits. */
+  /** How long a request may take, in milliseconds, when nothing else is said. */
   readonly deadline: number
+  /** How long the server itself waits for an answer, in milliseconds: what comes later may count as the next one. */
+  readonly patience: number
   readonly operations: readonly Operation[]
   wire(failureReply: () => FailureReply): Wire
 }
@@ -25,21 +27,35 @@ const ejabberd: HostKind = {
   failureReply: 'deny',
   takesErrorFrames: true,
   deadline: 8000,
+  patience: 30_000,
   operations: allOperations,
   wire: frameWire,
 }
 
 export const hostKinds = {
   ejabberd,
-  'ejabberd-old': { ...ejabberd, takesErrorFrames: false },
+  'ejabberd-old': { ...ejabberd, takesErrorFrames: false, patience: 10_000 },
   gatehouse: { ...ejabberd, failureReply: 'error-frame' },
-  mongooseim: { ...ejabberd, takesErrorFrames: false },
-  'prosody-line': { ...ejabberd, deadline: 4500, operations: ['auth', 'isuser', 'setpass'], wire: lineWire },
+  mongooseim: { ...ejabberd, takesErrorFrames: false, patience: 10_000 },
+  'prosody-line': {
+    ...ejabberd,
+    deadline: 4500,
+    patience: 5000,
+    operations: ['auth', 'isuser', 'setpass'],
+    wire: lineWire,
+  },
 } as const satisfies Record<string, HostKind>
 
 export type HostKindName = keyof typeof hostKinds
 
 export const hostKindNames = Object.keys(hostKinds) as HostKindName[]
+
+/** A sentence when a deadline is none for that server. */
+export function deadlineComplaint(name: HostKindName, deadline: number | undefined): string | undefined {
+  const { patience } = hostKinds[name]
+  if (deadline === undefined || deadline < patience) return undefined
+  return `${name} waits for ${patience / 1000} s: the deadline must be less than that`
+}
 
 /** A sentence when these do not go together. */
 export function hostKindComplaint(

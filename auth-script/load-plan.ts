@@ -1,7 +1,7 @@
 /** From what the command line says to a plan. What a source needs is loaded only for that source. */
 import { resolve } from 'node:path'
 import type { Logger } from '../server-core/log.ts'
-import { HostKindMistake, hostKindComplaint } from './host-kind.ts'
+import { deadlineComplaint, HostKindMistake, hostKindComplaint } from './host-kind.ts'
 import { type Flags, type LdapFlags, type Source, sourceOf } from './options.ts'
 import type { Plan, PlannedBackend } from './plan.ts'
 import { SqliteBackend } from './sqlite.ts'
@@ -12,7 +12,9 @@ export async function loadPlan(flags: Flags, log: Logger): Promise<Plan> {
   const hostKind = flags.hostKind ?? plan.hostKind
   const failureReply = flags.failureReply ?? plan.failureReply
   // Each may be right where it stands, and yet they may not go together.
-  const complaint = hostKindComplaint(hostKind ?? 'ejabberd', failureReply)
+  const complaint =
+    hostKindComplaint(hostKind ?? 'ejabberd', failureReply) ??
+    deadlineComplaint(hostKind ?? 'ejabberd', plan.deadline)
   if (complaint !== undefined) throw new HostKindMistake(hostKind ?? 'ejabberd', complaint)
   return {
     ...plan,

@@ -7,7 +7,7 @@ import { setParallelDerivations } from '../server-core/accounts/derivations.ts'
 import { BackendUnavailable } from '../server-core/auth/backend.ts'
 import { createLogger } from '../server-core/log.ts'
 import { addCommands } from './commands/index.ts'
-import { type HostKind, hostKinds } from './host-kind.ts'
+import { type HostKind, hostKindNames, hostKinds } from './host-kind.ts'
 import { Keeper } from './keeper.ts'
 import { loadPlan } from './load-plan.ts'
 import type { WatchedMetrics } from './metrics.ts'
@@ -81,7 +81,8 @@ export async function runExtauth(context: ExtauthContext): Promise<number> {
     const commands = [...program.commands.map((command) => command.name()), 'help']
     const isCommand = commands.some((command) => context.words.includes(command))
     if (isCommand || context.isTerminal) return 2
-    await serveNothing(context, error.message)
+    const kind = hostKindNames.find((name) => context.words.includes(name)) ?? 'ejabberd'
+    await serveNothing(context, hostKinds[kind], error.message)
     return 2
   }
   return status
@@ -136,14 +137,14 @@ async function serve(context: ExtauthContext, flags: Flags, program: Command): P
 }
 
 /** A command line with mistakes: stays, as a program that ends at its start makes ejabberd give up, and knows nothing. */
-async function serveNothing(context: ExtauthContext, reason: string): Promise<void> {
+async function serveNothing(context: ExtauthContext, kind: HostKind, reason: string): Promise<void> {
   const log = await createLogger({ level: 'info', pretty: false })
   log.error({ reason }, 'every request is answered with a failure: the command line has mistakes')
   const serving = new Serving({
     input: context.openRequests(),
     output: context.openAnswers(),
-    wire: hostKinds.ejabberd.wire(() => 'deny'),
-    deadline: () => hostKinds.ejabberd.deadline,
+    wire: kind.wire(() => kind.failureReply),
+    deadline: () => kind.deadline,
     carryOut: () => Promise.reject(new BackendUnavailable('the command line has mistakes')),
     log,
   })

@@ -50,6 +50,23 @@ backends:
 `,
   )
 
+test.each([
+  ['ejabberd', 30],
+  ['ejabberd-old', 10],
+  ['gatehouse', 30],
+  ['mongooseim', 10],
+  ['prosody-line', 5],
+])('a deadline that %s does not wait for, of %i s, is a mistake', async (kind, seconds) => {
+  const rest = 'backends: {own: {type: sqlite, file: a.sqlite}}\n'
+  const said = await extauth(['check', ...config(`host_kind: ${kind}\ndeadline: ${seconds}\n${rest}`)])
+  expect(said).toMatchObject({
+    status: 1,
+    stderr: expect.stringMatching(/extauth\.yml:2:\d+: deadline: .* waits for \d+ s/),
+  })
+  const flag = await extauth(['check', '--host-kind', kind, ...config(`deadline: ${seconds - 0.1}\n${rest}`)])
+  expect(flag.status, flag.stderr).toBe(0)
+})
+
 test('a reader that has read enough is no fault', async () => {
   const line = `"${programs.extauth}" check --sqlite "${folder.file('a.sqlite')}" | true`
   expect(await run('sh', ['-c', line])).toMatchObject({ code: 0, stderr: '' })

@@ -58,6 +58,15 @@ describe('a start with trouble', () => {
     expect(await program.close()).toBe(/flag/.test(_) ? 2 : 0)
   })
 
+  test('a flag that does not exist beside the kind of server: it is answered in its own way', async () => {
+    const program = start('--sqlitte', 'x', '--host-kind', 'gatehouse')
+    expect(await program.ask('auth:ann:a.example:secret')).toBe('0002')
+    const lines = await run(programs.extauth, ['--sqlitte', 'x', '--host-kind', 'prosody-line'], {
+      input: 'auth:ann:a.example:secret\n',
+    })
+    expect(lines).toMatchObject({ code: 2, stdout: '0\n' })
+  })
+
   test('a configuration with mistakes is complained about whole, with places, and used once it is right', async () => {
     const file = config('throttel: 5\nhosts: {a.example: {chain: [mian]}}\n')
     const program = start('--config', file, '--failure-reply', 'error-frame')
