@@ -90,6 +90,7 @@ export class Hosts {
       throw error
     }
     await hooks.run('host_up', '', { host: name })
+    host.tellDaysLeft()
   }
 
   /** Ends its sessions, then its route and its modules, last first. */

@@ -74,7 +74,7 @@ export class VirtualHost implements C2sHost {
     this.#authenticator = authenticator
     this.#certificate = certificate
     this.#offline = options.offline
-    this.#stopWatching = every(certificateInterval, () => this.#watchCertificate(options), options.log)
+    this.#stopWatching = every(certificateInterval, () => this.#watchCertificate(), options.log)
   }
 
   get options(): HostOptions {
@@ -104,6 +104,7 @@ export class VirtualHost implements C2sHost {
       commit: () => {
         this.#options = options
         if (certificate) this.#certificate = certificate
+        this.tellDaysLeft()
         if (!authenticator) return
         const before = this.#authenticator
         this.#authenticator = authenticator
@@ -149,8 +150,14 @@ export class VirtualHost implements C2sHost {
     return this.#offline()
   }
 
-  async #watchCertificate({ name, certificateExpires }: VirtualHostOptions): Promise<void> {
+  async #watchCertificate(): Promise<void> {
     await this.#certificate.refresh()
+    this.tellDaysLeft()
+  }
+
+  /** Says when the certificate is about to end, to the log and to whoever listens: each time it is time to say so, once. */
+  tellDaysLeft(): void {
+    const { name, certificateExpires } = this.#environment
     const days = this.#certificate.daysToWarn()
     if (days !== undefined) certificateExpires(name, this.#options.certfiles, days)
   }

@@ -89,7 +89,6 @@ export class HostCertificate {
     this.#current = first
     this.#state = state
     this.#tellProblems()
-    this.daysToWarn()
   }
 
   /** What clients see. */

@@ -382,6 +382,37 @@ describe.each(storageNames)('%s', (name) => {
     expect(await storage.accounts.count(host)).toBe(1)
   })
 
+  test('a removed host leaves nothing, and the others as they were', async () => {
+    for (const of of [host, 'b.example']) {
+      await storage.accounts.create('ann', of, [key('one')])
+      await storage.rosters.update('ann', of, 'bob@a.example', () => undefined)
+      await storage.offline.store('ann', of, '<message/>', 1, undefined, { messages: 9, bytes: 999 })
+      await storage.last.set('ann', of, { seconds: 5, status: '' })
+    }
+    await storage.removeHost(host)
+    expect(await users()).toEqual([])
+    expect(await storage.offline.count('ann', host)).toBe(0)
+    expect(await storage.last.get('ann', host)).toBeUndefined()
+    expect(await users('b.example')).toEqual(['ann'])
+    expect(await storage.offline.count('ann', 'b.example')).toBe(1)
+  })
+
+  test('domains are kept with their options, in order, and go without their accounts', async () => {
+    expect(await storage.domains.list()).toEqual([])
+    await storage.accounts.create('ann', 'b.example', [key('one')])
+    await storage.domains.set({ host: 'c.example', options: {} })
+    await storage.domains.set({ host: 'b.example', options: { modules: { mod_echo: null } } })
+    await storage.domains.set({ host: 'c.example', options: { auth_method: ['internal'] } })
+    expect(await storage.domains.list()).toEqual([
+      { host: 'b.example', options: { modules: { mod_echo: null } } },
+      { host: 'c.example', options: { auth_method: ['internal'] } },
+    ])
+    expect(await storage.domains.remove('b.example')).toBe(true)
+    expect(await storage.domains.remove('b.example')).toBe(false)
+    expect((await storage.domains.list()).map((domain) => domain.host)).toEqual(['c.example'])
+    expect(await users('b.example')).toEqual(['ann'])
+  })
+
   test('what was written is there for the next to open it', async () => {
     await storage.accounts.create('ann', host, [key('one')])
     await storage.close()
