@@ -1,10 +1,11 @@
 /** Completion: what the word that is being typed may become, and the scripts that ask for it. */
-import { type Completion, type Description, methods } from '../server-core/admin/control-protocol.ts'
+import type { Description } from '../server-core/admin/control-protocol.ts'
 import { withLocal } from './help.ts'
 import { localCommands } from './local.ts'
 import { globalOptions } from './options.ts'
 import { exit, type Program } from './run.ts'
 import { knownServers } from './servers.ts'
+import { searchFor } from './suggestions.ts'
 import { commandName, outputs, UsageError, type Word } from './words.ts'
 
 const scripts: Readonly<Record<string, string>> = {
@@ -98,17 +99,11 @@ async function argumentValues(
     const argument = command.args.find((arg) => arg.name === names[given.length])
     if (!argument || argument.secret) continue
     for (const choice of argument.choices ?? []) if (choice.startsWith(word)) found.add(choice)
-    const { names: kind } = argument
-    if (kind !== 'host' && kind !== 'user' && kind !== 'resource') continue
-    const named = Object.fromEntries(names.map((one, i) => [one, given[i]]))
-    const query: Completion = {
-      kind,
-      prefix: word,
-      ...(named['host'] === undefined ? {} : { host: named['host'] }),
-      ...(named['user'] === undefined ? {} : { user: named['user'] }),
-    }
-    const reply: unknown = await (await program.client()).call(methods.complete, { ...query })
-    for (const value of (reply as { values: string[] }).values) found.add(value)
+    const named = Object.fromEntries(
+      names.flatMap((one, i) => (i < given.length ? [[one, given[i] ?? '']] : [])),
+    )
+    const search = searchFor(await program.client(), description, argument, named)
+    for (const value of (await search?.(word)) ?? []) found.add(value)
   }
   return [...found].sort((a, b) => (a < b ? -1 : 1))
 }

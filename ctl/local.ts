@@ -51,7 +51,7 @@ export const localCommands: readonly CommandDescription[] = [
   local('stopped', 'Wait until the server has stopped, at most half a minute', [], 'stopped'),
   local(
     'watch',
-    'Run a command again and again, every 2 seconds or --interval',
+    'Run a command again and again, every 2 seconds or --interval, and show what has changed',
     [rest],
     'watch connected_users_info',
   ),

@@ -1,5 +1,6 @@
 /** Questions on a terminal: missing arguments, secrets without echo, whether something shall really be destroyed. */
 import type { ArgumentDescription } from '../server-core/admin/control-protocol.ts'
+import type { Search } from './suggestions.ts'
 import type { OutputStream } from './terminal.ts'
 
 /** The person pressed Ctrl-C or ended the input. */
@@ -8,7 +9,8 @@ export class Interrupted extends Error {
 }
 
 export interface Prompts {
-  argument(argument: ArgumentDescription, suggestions: readonly string[]): Promise<string>
+  /** `search` finds what is known of its kind. */
+  argument(argument: ArgumentDescription, search: Search | undefined): Promise<string>
   secret(argument: ArgumentDescription): Promise<string>
   confirm(question: string): Promise<boolean>
 }
@@ -34,14 +36,21 @@ export async function openPrompts(input: NodeJS.ReadStream, output: OutputStream
     answer<string>({ type: 'password', message, mask: false, toggleMask: false })
   const label = ({ name, doc }: ArgumentDescription) => (doc === '' ? `${name}:` : `${name} (${doc}):`)
   return {
-    async argument(argument, suggestions) {
-      const choices =
-        argument.choices ?? (suggestions.length > 1 && suggestions.length <= 20 ? suggestions : undefined)
-      if (choices) {
-        const named = choices.map((value) => ({ value, name: value === '' ? '(empty)' : value }))
+    async argument(argument, search) {
+      const known = argument.choices ?? (await search?.('')) ?? []
+      if (argument.choices || (argument.names !== 'user' && known.length > 1 && known.length <= 20)) {
+        const named = known.map((value) => ({ value, name: value === '' ? '(empty)' : value }))
         return answer({ type: 'select', message: label(argument), choices: named })
       }
-      const [only] = suggestions
+      if (search && known.length > 1) {
+        // What was typed is the last choice: somebody may be meant who is not known.
+        const source = async (typed = '') => {
+          const found = await search(typed)
+          return typed === '' || found.includes(typed) ? found : [...found, typed]
+        }
+        return answer({ type: 'search', message: label(argument), source })
+      }
+      const [only] = known
       return answer({
         type: 'input',
         message: label(argument),

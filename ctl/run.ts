@@ -296,8 +296,8 @@ export class Program {
       const { openPrompts } = await import('./prompt.ts')
       const prompts = await openPrompts(context.stdin, context.stderr)
       if (argument.secret) return prompts.secret(argument)
-      const { suggestions } = await import('./suggestions.ts')
-      return prompts.argument(argument, await suggestions(client, description, argument, given))
+      const { searchFor } = await import('./suggestions.ts')
+      return prompts.argument(argument, searchFor(client, description, argument, given))
     }
   }
 

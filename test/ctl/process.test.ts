@@ -15,9 +15,11 @@ let folder: Folder
 let control: BareControl
 /** What happened in the server. */
 let events: string[]
+let looks: number
 
 beforeEach(async () => {
   events = []
+  looks = 1
   folder = temporaryFolder('process')
   control = await bareControl(folder.file('s'), [
     command(
@@ -32,6 +34,9 @@ beforeEach(async () => {
         })(),
       { result: { kind: 'list', columns: [{ name: 'x', type: 'string' }] } },
     ),
+    command('numbers', () => [['same'], [String(looks++)]], {
+      result: { kind: 'list', columns: [{ name: 'x', type: 'string' }] },
+    }),
     command(
       'wait',
       async (_, caller) => {
@@ -109,4 +114,16 @@ test('a batch of many lines says what its lines say, and nothing else', async ()
   child.stdout.resume()
   await before(10_000, 'the end', ended)
   expect(await stderr).toBe('30 done, 0 failed\n')
+})
+
+test('watch shows all of it once, then what has changed', async () => {
+  const { child, ended } = start('watch', 'numbers', '--interval', '0.05')
+  let shown = ''
+  child.stdout.on('data', (chunk: Buffer) => {
+    shown += chunk.toString()
+  })
+  await until('two changes', () => shown.split('\n').length > 6)
+  expect(shown.split('\n').slice(0, 6)).toEqual(['same', '1', '- 1', '+ 2', '- 2', '+ 3'])
+  child.kill('SIGINT')
+  expect((await before(10_000, 'the end', ended))[0]).toBe(130)
 })

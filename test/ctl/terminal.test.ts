@@ -1,4 +1,6 @@
 /** The command line as a person meets it: tables, questions, the shell. Needs tmux. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { findProgram } from '../harness/find.ts'
 import { programs } from '../harness/paths.ts'
@@ -61,6 +63,37 @@ describe.skipIf(findProgram('tmux') === undefined)('on a terminal', () => {
     await screen.shows('onlineusersnode')
     await screen.press('Down', 'Down', 'Enter')
     await screen.shows(/^\d+$/m)
+  })
+
+  test('users are looked for while they are typed, and others can be named', async () => {
+    await server.must('register', 'zoe', 'localhost', 'secret')
+    const screen = await terminal('check_account')
+    await screen.shows('❯ alice')
+    await screen.type('zo')
+    await screen.shows('❯ zoe')
+    await screen.press('Enter')
+    await screen.shows('host (host of the account): (localhost)')
+    await screen.press('Enter')
+    await screen.shows('User zoe@localhost exists')
+    const other = await terminal('check_account')
+    await other.shows('❯ alice')
+    await other.type('ghost')
+    await other.shows('❯ ghost')
+    await other.press('Enter')
+    await other.shows('host (host of the account): (localhost)')
+    await other.press('Enter')
+    await other.shows('User ghost@localhost does not exist')
+  })
+
+  test('a batch has a bar and a sum', async () => {
+    const line = 'set_loglevel info\n'
+    const file = join(server.dataDir, 'lines')
+    writeFileSync(file, line.repeat(100_000))
+    const screen = await terminal('batch', file)
+    await screen.shows(/^\[#+-+\] +\d+ % {2}line \d+: \d+ done$/m)
+    await screen.press('C-c')
+    // Ctrl-C ends the shell around it as well, so tmux shows the end of what was said.
+    await screen.shows(/lines --from \d+/)
   })
 
   test('the shell completes, runs, asks, and keeps answers out of its history', async () => {

@@ -24,6 +24,11 @@ export function user(description = 'name of the account, without the host') {
   return text(description, { names: 'user' })
 }
 
+/** One that is not there yet: nothing is known that it could be. */
+export function newUser() {
+  return text('name of the new account')
+}
+
 export function host(description = 'host of the account') {
   return text(description, { names: 'host' })
 }

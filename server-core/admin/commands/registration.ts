@@ -14,7 +14,7 @@ import type { Row } from '../control-protocol.ts'
 import { csvRecords } from '../csv.ts'
 import { unhurried } from '../unhurried.ts'
 import { authDeadline, doesNotExist, existingAccount, findAccount, sessionsOf } from './account.ts'
-import { file, host, newSecret, user } from './arguments.ts'
+import { file, host, newSecret, newUser, user } from './arguments.ts'
 
 export function registrationCommands(server: AdminServer): readonly CommandSpec[] {
   const category = 'core'
@@ -41,7 +41,7 @@ export function registrationCommands(server: AdminServer): readonly CommandSpec[
       category,
       tags: ['accounts'],
       args: {
-        user: user('name of the new account').optional(),
+        user: newUser().optional(),
         host: host('host of the new account'),
         password: newSecret('its password'),
       },
@@ -60,7 +60,7 @@ export function registrationCommands(server: AdminServer): readonly CommandSpec[
       category,
       tags: ['accounts'],
       args: {
-        user: user('name of the new account'),
+        user: newUser(),
         host: host('host of the new account'),
         password: newSecret('its password'),
       },
