@@ -51,6 +51,7 @@ const effects: Readonly<Record<ServerOption, Effect>> = {
   max_output_bytes: 'new connections',
   max_mailbox: 'new connections',
   max_mailbox_bytes: 'new connections',
+  max_directed: 'applied',
   connections_per_address: 'applied',
   disable_sasl_scram_downgrade_protection: 'applied',
   max_user_sessions_action: 'applied',

@@ -10,9 +10,6 @@ import { type Jid, parseJid } from '../xmpp/jid.ts'
 import { Stanza } from '../xmpp/stanza.ts'
 import type { C2s } from './c2s.ts'
 
-/** Most addresses that directed presence is remembered for. */
-const maxDirected = 1_000
-
 export class Presence {
   /** The last available presence without `to`; undefined while the resource is not available. */
   last: Element | undefined
@@ -220,7 +217,8 @@ export class Presence {
     const getsBroadcast = this.last !== undefined && this.#mayBeSeenBy.has(to.bareText)
     if (getsBroadcast || to.bareText === this.#c2s.jid.bareText) return
     this.#directed ??= new Map()
-    if (this.#directed.size >= maxDirected && !this.#directed.has(to.text)) {
+    const { max_directed } = this.#c2s.server.config
+    if (this.#directed.size >= max_directed && !this.#directed.has(to.text)) {
       throw new StanzaError('resource-constraint', 'directed presence to too many addresses')
     }
     this.#directed.set(to.text, to)

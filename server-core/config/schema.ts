@@ -182,6 +182,9 @@ export const configSchema = z.strictObject({
   max_output_bytes: size({ min: 65_536 }).default(4_194_304).describe('waiting for one client'),
   max_mailbox: count(10).default(10_000).describe('stanzas waiting for one session'),
   max_mailbox_bytes: size({ min: 65_536 }).default(8_388_608).describe('the same in bytes'),
+  max_directed: count(1)
+    .default(1_000)
+    .describe('addresses outside of the roster that a session shows its presence to'),
   trusted_proxies: listOf(network())
     .default([])
     .describe('addresses and networks of proxies, behind which there are many people: no limits by address'),

@@ -28,11 +28,14 @@ describe('a stanza that cannot be written as XML', () => {
 })
 
 describe('directed presence', () => {
-  it('to more than 1,000 addresses is refused, for those who are new', async () => {
-    const rig = await Rig.start()
+  it.each([
+    [1_000, {}],
+    [20, { max_directed: 20 }],
+  ])('to more than %d addresses is refused, for those who are new', async (most, options) => {
+    const rig = await Rig.start(options)
     rigs.push(rig)
     const alice = await rig.login('alice')
-    alice.send(Array.from({ length: 1_000 }, (_, n) => `<presence to='u${n}@${host}'/>`).join(''))
+    alice.send(Array.from({ length: most }, (_, n) => `<presence to='u${n}@${host}'/>`).join(''))
     await alice.settled()
     alice.send(`<presence to='one-more@${host}' id='refused'/><presence to='u5@${host}' id='known'/>`)
     const answers = await alice.settled()
