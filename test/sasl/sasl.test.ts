@@ -1,6 +1,7 @@
 import { createHash, createHmac, pbkdf2Sync } from 'node:crypto'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Accounts } from '../../server-core/accounts/accounts.ts'
+import { scramSha256 } from '../../server-core/accounts/formats/scram.ts'
 import type { NewPasswordFormat } from '../../server-core/accounts/password.ts'
 import { Authenticator } from '../../server-core/auth/authenticator.ts'
 import { type AuthBackend, BackendUnavailable } from '../../server-core/auth/backend.ts'
@@ -181,6 +182,25 @@ describe('PLAIN', () => {
     await accounts().disable('ann', host)
     expect(await plain('\0ann\0pencil')).toEqual(failed('account-disabled', 'ann'))
     expect(await plain('\0ann\0wrong')).toEqual(failed('not-authorized', 'ann'))
+  })
+
+  test('does the same work, and says the same, whether there is such an account or not', async () => {
+    await ann()
+    await accounts().create('cid', host, Buffer.from('pencil'), signal)
+    await accounts().disable('cid', host)
+    const verify = vi.spyOn(scramSha256, 'verify')
+    try {
+      for (const user of ['ann', 'bob', 'cid']) {
+        verify.mockClear()
+        expect(await plain(`\0${user}\0wrong`)).toEqual(failed('not-authorized', user))
+        expect(verify).toHaveBeenCalledTimes(1)
+        const [value = ''] = verify.mock.calls[0] ?? []
+        // as many iterations, so as much time
+        expect(value).toMatch(/^SCRAM-SHA-256\$10000:/)
+      }
+    } finally {
+      verify.mockRestore()
+    }
   })
 
   test('fails for now, and counts no attempt, when it cannot be found out', async () => {
