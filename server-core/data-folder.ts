@@ -13,6 +13,11 @@ export interface DataFolder {
   release(): void
 }
 
+/** Path of the database of a data folder. */
+export function databaseIn(path: string): string {
+  return join(path, 'gatehouse.sqlite')
+}
+
 /** Rejects with an Error that says what is wrong with the folder, in a sentence. */
 export async function openDataFolder(path: string): Promise<DataFolder> {
   try {
@@ -20,7 +25,7 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
     const release = await lock(join(path, 'lock'))
     try {
       const secret = await readSecret(join(path, 'secret'))
-      return { path, database: join(path, 'gatehouse.sqlite'), secret, release }
+      return { path, database: databaseIn(path), secret, release }
     } catch (error) {
       release()
       throw error

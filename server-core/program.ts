@@ -2,6 +2,7 @@
 import { readFileSync, realpathSync } from 'node:fs'
 import { relative } from 'node:path'
 import { Command, CommanderError } from 'commander'
+import { accountsSummary } from './accounts-summary.ts'
 import { commandNames } from './admin/commands/index.ts'
 import { certificateSummary } from './config/certificate-checks.ts'
 import { configPath, formatComplaint, type LoadedConfig, loadConfig, withDomain } from './config/load.ts'
@@ -93,7 +94,9 @@ async function check(
   const name = path ?? 'the default configuration'
   if (loaded.ok) {
     context.stdout.write(`${name} is in order\n`)
-    for (const line of await certificateSummary(loaded.config)) context.stdout.write(`${line}\n`)
+    const { config } = loaded
+    const summary = [...(await certificateSummary(config)), ...(await accountsSummary(config))]
+    for (const line of summary) context.stdout.write(`${line}\n`)
   } else context.stderr.write(`${name}: ${found.length} ${found.length === 1 ? 'mistake' : 'mistakes'}\n`)
   return loaded.ok ? 0 : 1
 }

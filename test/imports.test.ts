@@ -15,6 +15,7 @@ interface Rule {
 }
 
 const server = [
+  'server-core/accounts-summary.ts',
   'server-core/admin-modules.ts',
   'server-core/domains.ts',
   'server-core/hosts.ts',

@@ -4,7 +4,9 @@ import { afterEach, expect, test } from 'vitest'
 import { TestClient } from './harness/client.ts'
 import { until } from './harness/deadline.ts'
 import { type Folder, temporaryFolder } from './harness/folder.ts'
+import { programs } from './harness/paths.ts'
 import { freePorts } from './harness/ports.ts'
+import { run } from './harness/process.ts'
 import { type Server, startServer } from './harness/server.ts'
 
 const folders: Folder[] = []
@@ -66,4 +68,36 @@ test('restart starts anew in the same process, with what the configuration says 
   again.destroy()
   expect(existsSync(server.socket)).toBe(true)
   expect(await server.stop()).toBe(0)
+})
+
+test('check counts the accounts that keep SCRAM from being offered, also while the server runs', async () => {
+  const folder = temporaryFolder('check')
+  folders.push(folder)
+  const server = await started({ folder, config: { auth_password_format: 'bcrypt' } })
+  const check = async () => {
+    const words = [programs.gatehouse, 'check', server.configFile]
+    const { stdout } = await run(process.execPath, words)
+    return stdout.trim().split('\n').slice(1)
+  }
+  expect(await check()).toEqual([])
+  for (const user of ['alice', 'bob']) await server.must('register_identified', user, 'localhost', 'pw')
+  changed(server.configFile, { auth_password_format: 'scram' })
+  await server.must('reload_config')
+  await server.must('register_identified', 'carol', 'localhost', 'pw')
+  expect(await check()).toEqual([
+    '2 of 3 accounts of localhost have no keys for SCRAM-SHA-256: it is not offered before they have logged in once',
+  ])
+  const mechanisms = async () => {
+    const client = await TestClient.connect({ port: server.tlsPort, tls: 'direct' })
+    await client.open()
+    client.destroy()
+    return client.mechanisms
+  }
+  expect(await mechanisms()).toEqual(['PLAIN'])
+  for (const user of ['alice', 'bob']) {
+    const client = await TestClient.login({ port: server.port, user, password: 'pw', mechanism: 'PLAIN' })
+    await client.close()
+  }
+  await until('keys for all', async () => (await mechanisms()).includes('SCRAM-SHA-256'))
+  expect(await check()).toEqual([])
 })

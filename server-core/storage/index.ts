@@ -9,11 +9,14 @@ export interface StorageOptions {
   readonly makeFolder?: boolean
   /** How long a call waits before it rejects with StorageUnavailable, in milliseconds. */
   readonly deadline?: number
+  /** Nothing is made, changed or migrated: for those who only look. */
+  readonly look?: boolean
 }
 
 const storages = {
-  sqlite: async (options: StorageOptions): Promise<Storage> => {
-    const storage = new SqliteStorage(options)
+  sqlite: async ({ look, ...options }: StorageOptions): Promise<Storage> => {
+    const looking = look ? { mustExist: true, foreign: { readOnly: true } } : {}
+    const storage = new SqliteStorage({ ...options, ...looking })
     await storage.open()
     return storage
   },
