@@ -20,7 +20,14 @@ export {
   type IqRequest,
   ignore,
 } from './extend/gen-iq-handler.ts'
-export { defineModule, type HostContext, type ModuleSpec } from './extend/gen-mod.ts'
+export {
+  defineModule,
+  getModuleProc,
+  getOpt,
+  getOptHost,
+  type HostContext,
+  type ModuleSpec,
+} from './extend/gen-mod.ts'
 export {
   type DiscoInfo,
   type HookHandler,

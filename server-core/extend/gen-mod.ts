@@ -8,6 +8,7 @@ import type { Logger } from '../log.ts'
 import type { Sessions } from '../routing/session.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { Element } from '../xml/element.ts'
+import { prepareHost } from '../xmpp/jid.ts'
 import type { Stanza } from '../xmpp/stanza.ts'
 import type { CommandSpec } from './command.ts'
 import type { IqComponent, IqDiscipline, IqHandler } from './gen-iq-handler.ts'
@@ -24,6 +25,10 @@ export interface HostContext {
   readonly sessions: Sessions
   /** Whether the host has that account; rejects when that cannot be found out. */
   accountExists(user: string): Promise<boolean>
+  /** Whether a module runs on this host. */
+  isLoaded(module: string): boolean
+  /** The modules of this host, in the order of their start. */
+  loadedModules(): readonly string[]
   /** Hands a stanza to the router. */
   route(stanza: Stanza): void | Promise<void>
   /** An IQ of the server's own; resolves with the result's element, rejects with StanzaError or after 32 s. */
@@ -59,6 +64,29 @@ export interface HostContext {
   onStop(undo: () => void | Promise<void>): Undo
   /** Aborted when the module stops: for requests to elsewhere that nobody waits for then. */
   readonly signal: AbortSignal
+}
+
+/** The option of that name, or the fallback where it is not given. */
+export function getOpt<T>(key: string, options: Readonly<Record<string, unknown>>, fallback: T): T {
+  const value = options[key]
+  return value === undefined ? fallback : (value as T)
+}
+
+/** A domain from the option `host`, in which @HOST@ stands for the host; prepared. Throws an Error when it is none. */
+export function getOptHost(
+  host: string,
+  options: Readonly<Record<string, unknown>>,
+  fallback: string,
+): string {
+  const domain = getOpt('host', options, fallback).replaceAll('@HOST@', host)
+  const prepared = prepareHost(domain)
+  if (prepared === undefined) throw new Error(`${domain} is not a host name`)
+  return prepared
+}
+
+/** A name for what a module has on a host, unlike that of any other: `base_host`. */
+export function getModuleProc(host: string, base: string): string {
+  return `${base}_${host}`
 }
 
 /** `start(...)` in method form, so that a ModuleSpec of particular options fits into a table of all. */

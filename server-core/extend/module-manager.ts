@@ -280,6 +280,8 @@ export class ModuleManager {
       storage,
       sessions,
       accountExists: (user) => this.#env.accountExists(user, host),
+      isLoaded: (module) => this.isLoaded(host, module),
+      loadedModules: () => this.loaded(host),
       route: (stanza) => router.route(stanza),
       request: (stanza) => router.request(stanza),
       hook: (name, handler, seq) => {

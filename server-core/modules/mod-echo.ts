@@ -1,6 +1,6 @@
 /** mod_echo: a domain that sends everything back; the example of a route of a module's own. */
 import { z } from 'zod'
-import { defineModule } from '../extend/gen-mod.ts'
+import { defineModule, getOptHost } from '../extend/gen-mod.ts'
 import { el, withAttributes } from '../xml/element.ts'
 import { prepareHost } from '../xmpp/jid.ts'
 import { Stanza } from '../xmpp/stanza.ts'
@@ -19,7 +19,7 @@ export const modEcho = defineModule({
   },
 
   start(host, options) {
-    const domain = prepareHost(options.host.replaceAll('@HOST@', host.host)) ?? ''
+    const domain = getOptHost(host.host, options, 'echo.@HOST@')
     host.localRoute(domain, (stanza) => {
       // An error must not be answered, and what comes from the domain itself would never end.
       if (stanza.type === 'error' || stanza.from.host === domain) return

@@ -160,12 +160,15 @@ export type PathStep = { readonly elem: string } | { readonly attr: string } | '
 
 /** Follows a path of element names; `attr` and `cdata` may only stand last. [] is the element itself; nothing there is ''. */
 export function getPathS(element: Element, path: readonly PathStep[]): Element | string {
-  const [step, ...rest] = path
-  if (step === undefined) return element
-  if (typeof step === 'object' && 'elem' in step) {
-    const child = getSubtag(element, step.elem)
-    return child ? getPathS(child, rest) : ''
+  const wrong = path.slice(0, -1).find((step) => step === 'cdata' || 'attr' in step)
+  if (wrong !== undefined) throw new Error(`a path cannot go on behind ${JSON.stringify(wrong)}`)
+  let place = element
+  for (const step of path) {
+    if (step === 'cdata') return getTagCdata(place)
+    if ('attr' in step) return getTagAttrS(step.attr, place)
+    const child = getSubtag(place, step.elem)
+    if (!child) return ''
+    place = child
   }
-  if (rest.length > 0) throw new Error(`a path cannot go on behind ${JSON.stringify(step)}`)
-  return step === 'cdata' ? getTagCdata(element) : getTagAttrS(step.attr, element)
+  return place
 }

@@ -84,6 +84,8 @@ function treeToString(root: Element): string {
     const child = element.children[next++] as Node
     if (typeof child === 'string') {
       text += crypt(child)
+    } else if (!isElement(child)) {
+      throw new UnserializableError(`<${element.name}/> has a child that is neither element nor text`)
     } else if (child.content !== undefined || child.children.length === 0) {
       text += child.content ? elementToString(child) : `${openTag(child)}/>`
     } else {
@@ -95,6 +97,11 @@ function treeToString(root: Element): string {
   }
 }
 
+/** Types do not hold for everybody's code. */
+function isElement(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'children' in value && 'attributes' in value
+}
+
 function openTag(element: Element): string {
   const { name, attributes } = element
   if (!isKnownName(name)) refuseName(name)
@@ -102,6 +109,8 @@ function openTag(element: Element): string {
   for (let n = 0; n < attributes.length; n++) {
     const [key, value] = attributes[n] as Attribute
     if (!isKnownName(key)) refuseName(key)
+    if (typeof value !== 'string')
+      throw new UnserializableError(`the attribute "${key}" of <${name}/> is no text`)
     for (let k = 0; k < n; k++) {
       if ((attributes[k] as Attribute)[0] === key)
         throw new UnserializableError(`<${name}/> has two "${key}"`)

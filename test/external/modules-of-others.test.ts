@@ -206,6 +206,42 @@ describe('code that changes', () => {
   })
 })
 
+test('what a module needs runs before it, is not taken away under it, and a cycle is named', async () => {
+  const needs = (other: string) => `requires: ['${other}'],`
+  const order = "host.log.warn({ begins: host.loadedModules() }, 'begins')"
+  here = await place(
+    { 'a.js': moduleOf('mod_a', order, needs('mod_b')), 'b.js': moduleOf('mod_b', order) },
+    { external_modules: { mod_a: 'a.js', mod_b: 'b.js' }, modules: { mod_a: {}, mod_ping: {}, mod_b: {} } },
+  )
+  const { server } = here
+  expect([...server.log().matchAll(/"begins":(\[.*?\])/g)].map((match) => match[1])).toEqual([
+    '[]',
+    '["mod_b"]',
+  ])
+  const said = async (...words: string[]) => {
+    const { code, stdout, stderr } = await server.ctl(words)
+    return { code, text: `${stdout}${stderr}` }
+  }
+  expect(await said('unload_module', 'localhost', 'mod_b')).toEqual({
+    code: 1,
+    text: 'Error: "mod_a on localhost needs mod_b"\n',
+  })
+  // new code that needs something that does not run: the old one runs on
+  here.write('b.js', moduleOf('mod_b', order, needs('mod_time')))
+  expect((await said('reload_module', 'localhost', 'mod_b')).text).toContain(
+    'mod_b needs mod_time, which does not run on localhost',
+  )
+  expect((await said('reload_config')).text).toMatch(/modules\.mod_b: needs mod_time, which is not among/)
+  here.write('b.js', moduleOf('mod_b', order, needs('mod_a')))
+  expect(await said('reload_config')).toEqual({
+    code: 1,
+    text: expect.stringMatching(/these need each other: mod_a → mod_b → mod_a\nNothing was changed\./),
+  })
+  here.configure({ modules: { mod_a: {}, mod_ping: {} } })
+  expect((await said('reload_config')).text).toMatch(/modules\.mod_a: needs mod_b, which is not among/)
+  expect(await server.must('modules', 'localhost')).toMatch(/mod_a\trunning[\s\S]*mod_b\trunning/)
+})
+
 test('a module that fails costs nobody anything', async () => {
   const failing = moduleOf(
     'mod_bad',

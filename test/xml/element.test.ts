@@ -64,8 +64,23 @@ describe('looking at an element', () => {
     expect(getPathS(message, [{ elem: 'body' }, 'cdata'])).toBe('Wherefore thou')
     expect(getPathS(message, [{ attr: 'to' }])).toBe('romeo')
     expect(getPathS(message, [{ elem: 'y' }, { attr: 'to' }])).toBe('')
+    expect(getPathS(message, [{ elem: 'y' }, 'cdata'])).toBe('')
+    expect(getPathS(message, [{ attr: 'from' }])).toBe('')
+    expect(getPathS(message, ['cdata'])).toBe(' \n')
+    expect(() => getPathS(message, [{ elem: 'y' }, 'cdata', { elem: 'body' }])).toThrow()
     expect(() => getPathS(message, ['cdata', { elem: 'body' }])).toThrow()
     expect(() => getPathS(message, [{ attr: 'to' }, 'cdata'])).toThrow()
+  })
+
+  test('as deep as it may be', () => {
+    let deep = el('a', { n: '0' }, 'the bottom')
+    for (let n = 0; n < 50_000; n++) deep = el('a', {}, deep)
+    const path = Array.from({ length: 50_000 }, () => ({ elem: 'a' }))
+    expect(getPathS(deep, [...path, 'cdata'])).toBe('the bottom')
+    expect(getPathS(deep, [...path, { attr: 'n' }])).toBe('0')
+    expect(getPathS(deep, [...path, { elem: 'a' }])).toBe('')
+    const again = parseElement(elementToString(deep)).element
+    expect(again && getPathS(again, [...path, 'cdata'])).toBe('the bottom')
   })
 
   test('by namespace: its own, the one of its parent, the one its prefix means', () => {

@@ -160,6 +160,19 @@ describe('what XML cannot hold is refused', () => {
     expect(() => startTag(el(name))).toThrow(UnserializableError)
   })
 
+  test.each([[5], [true], [null], [{}], [['a']], [el], [new Date(0)]])(
+    'a child that is neither element nor text: %j',
+    (child) => {
+      expect(() => elementToString(el('a', {}, 'text', child as never))).toThrow(UnserializableError)
+      expect(() => elementToString(el('a', {}, el('b', {}, child as never)))).toThrow(UnserializableError)
+    },
+  )
+
+  test.each([[5], [true], [null], [{}]])('an attribute that is no text: %j', (value) => {
+    expect(() => elementToString(el('a', { b: value as never }))).toThrow(UnserializableError)
+    expect(() => startTag(el('a', { b: value as never }))).toThrow(UnserializableError)
+  })
+
   test('an attribute that comes twice', () => {
     const twice: Attribute[] = [
       ['a', '1'],
