@@ -2,6 +2,7 @@
  * The XMPP client of the journeys: real bytes over real sockets, everything sendable, everything seen. It keeps a
  * transcript, which ends up in the message of whatever goes wrong.
  */
+import { createHash } from 'node:crypto'
 import { type Socket, connect as tcpConnect } from 'node:net'
 import { type TLSSocket, connect as tlsConnect } from 'node:tls'
 import { onTestFailed } from 'vitest'
@@ -170,14 +171,19 @@ export class TestClient {
   }
 
   /** Logs in with a mechanism (SCRAM-SHA-256 when offered, else PLAIN), and opens the stream behind it. */
-  async authenticate(user: string, password: string, mechanism?: string): Promise<void> {
+  async authenticate(
+    user: string,
+    password: string,
+    mechanism?: string,
+    binding: 'tls-exporter' | 'tls-server-end-point' = 'tls-exporter',
+  ): Promise<void> {
     const chosen = mechanism ?? (this.mechanisms.includes('SCRAM-SHA-256') ? 'SCRAM-SHA-256' : 'PLAIN')
     if (chosen === 'PLAIN') {
       this.#sasl('auth', Buffer.from(`\0${user}\0${password}`), ` mechanism='${chosen}'`)
       await this.#saslAnswer()
     } else {
-      const exporter = chosen.endsWith('-PLUS') ? this.channelBinding() : undefined
-      const exchange = scram(chosen, user, password, exporter)
+      const data = chosen.endsWith('-PLUS') ? this.channelBinding(binding) : undefined
+      const exchange = scram(chosen, user, password, data, binding)
       this.#sasl('auth', Buffer.from(exchange.first), ` mechanism='${chosen}'`)
       const challenge = await this.#saslAnswer()
       this.#checkOffer(challenge, chosen)
@@ -202,9 +208,11 @@ export class TestClient {
     )
   }
 
-  /** tls-exporter data of this connection (RFC 9266). */
-  channelBinding(): Buffer {
-    return this.tls.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0))
+  /** What this connection can be bound to (RFC 9266, RFC 5929 §4.1 for certificates signed with SHA-256). */
+  channelBinding(type: 'tls-exporter' | 'tls-server-end-point'): Buffer {
+    if (type === 'tls-exporter')
+      return this.tls.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0))
+    return createHash('sha256').update(this.tls.getPeerCertificate().raw).digest()
   }
 
   /** The connection's TLS. */

@@ -11,12 +11,18 @@ export interface ScramExchange {
   verify(success: string): boolean
 }
 
-/** `binding` is the tls-exporter data of the connection: with it the mechanism's -PLUS form is spoken. */
-export function scram(mechanism: string, user: string, password: string, binding?: Buffer): ScramExchange {
+/** `binding` is what the connection has for the type: with it the mechanism's -PLUS form is spoken. */
+export function scram(
+  mechanism: string,
+  user: string,
+  password: string,
+  binding?: Buffer,
+  type = 'tls-exporter',
+): ScramExchange {
   const name = mechanism.replace(/-PLUS$/, '')
   const hash = hashes[name as keyof typeof hashes]
   if (hash === undefined) throw new Error(`the test client does not speak ${mechanism}`)
-  const header = binding === undefined ? 'n,,' : 'p=tls-exporter,,'
+  const header = binding === undefined ? 'n,,' : `p=${type},,`
   const nonce = randomBytes(18).toString('base64')
   const bare = `n=${user.replaceAll('=', '=3D').replaceAll(',', '=2C')},r=${nonce}`
   const hmac = (key: Buffer, text: string) => createHmac(hash, key).update(text).digest()

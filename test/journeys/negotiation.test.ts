@@ -239,6 +239,43 @@ describe('TLS', () => {
   })
 })
 
+describe('a login that is bound to its connection', () => {
+  it.each([
+    ['tls-exporter', 'TLSv1.3', 'SCRAM-SHA-512-PLUS'],
+    ['tls-server-end-point', 'TLSv1.3', 'SCRAM-SHA-256-PLUS'],
+    ['tls-server-end-point', 'TLSv1.2', 'SCRAM-SHA-1-PLUS'],
+  ] as const)('by %s over %s with %s', async (type, maxVersion, mechanism) => {
+    for (const tls of ['starttls', 'direct'] as const) {
+      const client = await connect({ tls, maxVersion })
+      await client.open()
+      if (tls === 'starttls') await client.startTls()
+      await client.authenticate('alice', 'pw', mechanism, type)
+      expect(await client.bind('r')).toBe('alice@localhost/r')
+    }
+  })
+
+  it('is refused when it comes from another connection, though the password is right', async () => {
+    const [one, other] = [await secure(), await secure()]
+    const elsewhere = other.channelBinding('tls-exporter')
+    one.channelBinding = () => elsewhere
+    const refused = one.authenticate('alice', 'pw', 'SCRAM-SHA-256-PLUS')
+    await expect(refused).rejects.toMatchObject({ condition: 'not-authorized' })
+  })
+
+  it.each([
+    ['y, as if we could not', 'SCRAM-SHA-256', 'y,,n=alice,r=abc'],
+    ['a binding without -PLUS', 'SCRAM-SHA-256', 'p=tls-exporter,,n=alice,r=abc'],
+    ['-PLUS without a binding', 'SCRAM-SHA-256-PLUS', 'n,,n=alice,r=abc'],
+    ['a binding that nobody knows', 'SCRAM-SHA-256-PLUS', 'p=tls-wish,,n=alice,r=abc'],
+  ])('%s is refused', async (_what, mechanism, first) => {
+    const client = await secure()
+    client.send(
+      `<auth xmlns='${sasl}' mechanism='${mechanism}'>${Buffer.from(first).toString('base64')}</auth>`,
+    )
+    expect((await client.waitFor('failure')).children[0]?.name).toBe('not-authorized')
+  })
+})
+
 describe('before the login', () => {
   it('compression is refused, and the stream goes on', async () => {
     const client = await secure()

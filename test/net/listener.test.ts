@@ -96,6 +96,23 @@ describe('a listener', () => {
     await until('the next', () => connections.length === 1)
   })
 
+  it('closes what the limits of an address do not let, before anything is said', async () => {
+    const { listener, context, connections } = await open()
+    // loopback is exempt, so this one has to seem to come from elsewhere
+    const { limits } = context
+    const [connectTo, seen] = [limits.connect.bind(limits), [] as string[]]
+    limits.connect = (address) => {
+      seen.push(address)
+      return connectTo('192.0.2.7')
+    }
+    connect(listener)
+    await until('the first', () => connections.length === 1)
+    const second = connect(listener)
+    second.socket.write('hello')
+    await second.closed
+    expect([second.got, connections.length, seen]).toEqual([[], 1, ['127.0.0.1', '127.0.0.1']])
+  })
+
   it('closes what cannot be started, and goes on', async () => {
     let broken = true
     const { listener, connections } = await open({}, () => {
