@@ -309,6 +309,11 @@ export class C2s implements Session {
 
   /** A stanza from somebody, in its turn. */
   receive(stanza: Stanza): void | Promise<void> {
+    if (this.connection.closed && !this.management) {
+      // its end is known here before anybody is told of it: nothing more is written into the void
+      this.end('connection closed')
+      return this.#giveBack(stanza)
+    }
     if (stanza.kind === 'presence') this.own.noteIncoming(stanza)
     const { hooks } = this.server
     const { host } = this.jid

@@ -1,7 +1,9 @@
 /** What reaches a client from the rest of the server. */
 import { afterEach, describe, expect, it } from 'vitest'
+import { stop } from '../../server-core/extend/hooks.ts'
 import { el } from '../../server-core/xml/element.ts'
 import { Stanza } from '../../server-core/xmpp/stanza.ts'
+import { until } from '../harness/deadline.ts'
 import { child } from '../harness/stanza.ts'
 import { jid } from '../modules/host.ts'
 import { host, Rig } from './rig.ts'
@@ -24,6 +26,28 @@ describe('a stanza that cannot be written as XML', () => {
     await rig.router.route(message(alice.jid, 'the next one'))
     expect(child(await alice.waitFor('message'), 'body')?.text).toBe('the next one')
     expect(rig.log.filter(({ level }) => level === 50)).toMatchObject([{ jid: alice.jid }])
+  })
+})
+
+describe('a client for whom too much waits', () => {
+  it('ends at once: what comes from then on is kept for later', async () => {
+    const rig = await Rig.start({ max_output_bytes: 65_536 })
+    rigs.push(rig)
+    const stored: string[] = []
+    rig.hooks.add('offline_message_hook', host, (_acc, { stanza: { id } }) => {
+      stored.push(id)
+      return stop()
+    })
+    const bob = await rig.login('bob')
+    // all in one turn, so that nothing has left meanwhile: six fit, the seventh is too much
+    const body = 'x'.repeat(10_000)
+    for (let n = 0; n < 20; n++) {
+      const element = el('message', { from: host, to: bob.jid, id: `${n}` }, el('body', {}, body))
+      void rig.router.route(new Stanza(jid(host), jid(`bob@${host}`), element))
+    }
+    await bob.closed()
+    await until('the rest stored', () => stored.length >= 13)
+    expect(stored).toEqual(Array.from({ length: 13 }, (_, n) => `${n + 7}`))
   })
 })
 
