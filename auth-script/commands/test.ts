@@ -167,6 +167,7 @@ const verdictWords = {
   unknown: 'no such account',
   wrong: 'wrong',
   disabled: 'the account is disabled',
+  expired: 'the password has expired',
   refused: 'refused',
   exists: 'the account exists',
 } as const

@@ -4,9 +4,10 @@
  */
 import type { ScramKeys } from '../accounts/formats/scram.ts'
 
-export type Verdict =
-  | { readonly ok: true }
-  | { readonly ok: false; readonly reason: 'unknown' | 'wrong' | 'disabled' | 'refused' | 'exists' }
+export type Verdict = { readonly ok: true } | { readonly ok: false; readonly reason: Reason }
+
+/** 'disabled' and 'expired' (the password has to be changed elsewhere) are said to who has the right password only. */
+export type Reason = 'unknown' | 'wrong' | 'disabled' | 'expired' | 'refused' | 'exists'
 
 export class BackendUnavailable extends Error {
   override readonly name = 'BackendUnavailable'

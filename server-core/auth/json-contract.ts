@@ -17,7 +17,10 @@ export interface JsonRequest {
 const answerSchema = z.object({
   result: z.boolean(),
   // One that nobody knows is no reason to doubt the result.
-  reason: z.enum(['unknown', 'wrong', 'disabled', 'refused', 'exists']).optional().catch(undefined),
+  reason: z
+    .enum(['unknown', 'wrong', 'disabled', 'expired', 'refused', 'exists'])
+    .optional()
+    .catch(undefined),
 })
 
 export type JsonAnswer = z.output<typeof answerSchema>

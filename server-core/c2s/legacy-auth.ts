@@ -82,7 +82,13 @@ async function logIn(c2s: C2s, iq: Element, { user, resource, secret }: Credenti
     return login.failed(failure, () => refuse(answerTo(error)))
   }
   if (!answer.ok) {
-    const condition = answer.reason === 'disabled' ? 'account-disabled' : 'not-authorized'
+    const { reason } = answer
+    const condition =
+      reason === 'disabled'
+        ? 'account-disabled'
+        : reason === 'expired'
+          ? 'credentials-expired'
+          : 'not-authorized'
     return login.failed({ condition, mechanism, user, counts: true }, () =>
       refuse(new StanzaError('not-authorized')),
     )

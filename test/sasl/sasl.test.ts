@@ -184,6 +184,22 @@ describe('PLAIN', () => {
     expect(await plain('\0ann\0wrong')).toEqual(failed('not-authorized', 'ann'))
   })
 
+  test('says that a password has ended, if the backend does', async () => {
+    const backend: AuthBackend = {
+      checkPassword: async (_user, _host, password) => ({
+        ok: false,
+        reason: password.toString() === 'pencil' ? 'expired' : 'wrong',
+      }),
+      accountExists: async () => true,
+    }
+    expect(await plain('\0ann\0pencil', { authenticator: authenticator(backend) })).toEqual(
+      failed('credentials-expired', 'ann'),
+    )
+    expect(await plain('\0ann\0wrong', { authenticator: authenticator(backend) })).toEqual(
+      failed('not-authorized', 'ann'),
+    )
+  })
+
   test('does the same work, and says the same, whether there is such an account or not', async () => {
     await ann()
     await accounts().create('cid', host, Buffer.from('pencil'), signal)

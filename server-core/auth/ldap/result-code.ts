@@ -36,17 +36,25 @@ export function failure(what: string, result: Result): Error {
     : new BackendUnavailable(message)
 }
 
+const activeDirectory: Readonly<Record<string, 'disabled' | 'expired'>> = {
+  '532': 'expired',
+  '533': 'disabled',
+  '701': 'disabled',
+  '773': 'expired',
+}
+
 /**
  * A user's bind. Only 0 is a yes; a few codes are a no; all others are neither, and are thrown. Active Directory tells the
- * owner of the right password that the account is closed (533) or expired (701) within code 49.
+ * owner of the right password that the account is closed (533) or has ended (701), or that the password has (532) or is to be
+ * changed first (773), within code 49.
  */
 export function bindVerdict(result: Result): Verdict {
   switch (result.code) {
     case codes.success:
       return { ok: true }
     case codes.invalidCredentials: {
-      const isClosed = /\bdata (?:533|701)\b/.test(result.diagnostic)
-      return { ok: false, reason: isClosed ? 'disabled' : 'wrong' }
+      const data = /\bdata ([0-9a-f]{3})\b/.exec(result.diagnostic)?.[1] ?? ''
+      return { ok: false, reason: activeDirectory[data] ?? 'wrong' }
     }
     case codes.noSuchObject:
       return { ok: false, reason: 'unknown' }

@@ -30,6 +30,7 @@ async function check(context: SaslContext, data: Buffer): Promise<SaslStep> {
     const answer = await authenticator.checkPassword(user, password, signal)
     if (answer.ok) return { kind: 'success', user, backend: answer.backend }
     if (answer.reason === 'disabled') return failure('account-disabled', user)
+    if (answer.reason === 'expired') return failure('credentials-expired', user)
     // Some backends take any bytes for a password, so this is said only when none did.
     if (preparedPassword(password) === undefined) return failure('malformed-request', user)
     return failure('not-authorized', user)

@@ -146,7 +146,9 @@ describe('the answer to the bind of a user', () => {
   })
 
   it.each([
+    ['532', 'expired'],
     ['533', 'disabled'],
+    ['773', 'expired'],
     ['701', 'disabled'],
     ['52e', 'wrong'],
     ['775', 'wrong'],
