@@ -202,6 +202,25 @@ describe('presence', () => {
     expect(away()).toEqual([expect.stringContaining(`<status>here</status>`)])
   })
 
+  it('is not for him when an administrator makes him a contact, before he is unblocked', async () => {
+    await block(juliet)
+    const roster = host.modules.provided(here, 'roster')
+    const contact = (subscription: Subscription) => ({ name: '', groups: [], subscription })
+    await roster?.set(romeo.jid.user, jid(juliet), contact('from'))
+    await roster?.set(romeo.jid.user, jid(juliet), contact('both'))
+    await roster?.set(romeo.jid.user, jid(`page@${elsewhere}`), contact('both'))
+    expect(romeo.events).toEqual([
+      { type: 'subscription', contact: jid(juliet), subscription: 'none' },
+      { type: 'subscription', contact: jid(juliet), subscription: 'to' },
+      { type: 'subscription', contact: jid(`page@${elsewhere}`), subscription: 'both' },
+    ])
+    await unblock()
+    expect(romeo.events.slice(3)).toEqual([
+      { type: 'subscription', contact: jid(juliet), subscription: 'both' },
+      { type: 'send-presence', to: jid(juliet), available: true },
+    ])
+  })
+
   it('is not for him in sessions that open later', async () => {
     await subscribe(juliet, 'both')
     await subscribe(`page@${elsewhere}`, 'from')

@@ -143,9 +143,18 @@ export class Rosters implements RosterService {
         const pendingIn = isSeenByContact(item.subscription) ? undefined : before.pendingIn
         return { ...before, ...item, pendingOut: false, pendingIn, listed: true }
       })
-      this.tellSubscription(user, contact, change)
+      this.tellSubscription(user, contact, change, await this.#isBlocked(user, contact))
       return [this.push(user, jid, change)]
     })
+  }
+
+  /** Whom the account has blocked does not see its presence, whatever the roster says. */
+  async #isBlocked(user: string, contact: Jid): Promise<boolean> {
+    const { host } = this.host
+    const from = this.bareJid(user)
+    const stanza = new Stanza(from, contact.bare, el('presence', { from: from.text, to: contact.bareText }))
+    const asked = { user, host, stanza, direction: 'out' } as const
+    return (await this.host.fold('privacy_check_packet', 'allow', asked)) !== 'allow'
   }
 
   async remove(user: string, contact: Jid): Promise<boolean> {
@@ -221,9 +230,10 @@ export class Rosters implements RosterService {
     await Promise.all(posts)
   }
 
-  tellSubscription(user: string, contact: Jid, { before, after }: RosterChange): void {
-    const subscription = after?.subscription ?? 'none'
-    if (subscription === (before?.subscription ?? 'none')) return
+  tellSubscription(user: string, contact: Jid, { before, after }: RosterChange, isHidden = false): void {
+    const now = after?.subscription ?? 'none'
+    if (now === (before?.subscription ?? 'none')) return
+    const subscription = !isHidden ? now : seesContact(now) ? 'to' : 'none'
     for (const session of this.host.sessions.ofUser(user, this.host.host)) {
       session.tell({ type: 'subscription', contact: contact.bare, subscription })
     }
