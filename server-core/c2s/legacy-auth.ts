@@ -4,6 +4,7 @@ import { equalSecrets } from '../accounts/formats/compare.ts'
 import type { Answer } from '../auth/authenticator.ts'
 import { BackendUnavailable } from '../auth/backend.ts'
 import { answerTo } from '../extend/answer-to.ts'
+import { conditionOf } from '../stream/sasl/index.ts'
 import { attr, type Element, el, getChild, getTagCdata } from '../xml/element.ts'
 import { StanzaError, StreamError } from '../xmpp/errors.ts'
 import { prepareUser } from '../xmpp/jid.ts'
@@ -82,13 +83,7 @@ async function logIn(c2s: C2s, iq: Element, { user, resource, secret }: Credenti
     return login.failed(failure, () => refuse(answerTo(error)))
   }
   if (!answer.ok) {
-    const { reason } = answer
-    const condition =
-      reason === 'disabled'
-        ? 'account-disabled'
-        : reason === 'expired'
-          ? 'credentials-expired'
-          : 'not-authorized'
+    const condition = conditionOf(answer.reason)
     return login.failed({ condition, mechanism, user, counts: true }, () =>
       refuse(new StanzaError('not-authorized')),
     )

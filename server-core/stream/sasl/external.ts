@@ -1,5 +1,6 @@
 /** EXTERNAL (RFC 4422 appendix A) by the certificate that the client has shown in TLS (XEP-0178 §2). */
 import {
+  conditionOf,
   failure,
   mayActAs,
   type SaslContext,
@@ -24,7 +25,7 @@ async function check(context: SaslContext, data: Buffer): Promise<SaslStep> {
   return unlessUnavailable(user, async () => {
     const standing = await context.authenticator.standing(user, context.signal)
     if (standing.ok) return { kind: 'success', user, backend: standing.backend }
-    return failure(standing.reason === 'disabled' ? 'account-disabled' : 'not-authorized', user)
+    return failure(conditionOf(standing.reason), user)
   })
 }
 

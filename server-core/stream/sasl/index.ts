@@ -15,6 +15,7 @@ export type {
   SaslMechanism,
   SaslStep,
 } from './mechanism.ts'
+export { conditionOf } from './mechanism.ts'
 export { offersBinding } from './scram.ts'
 
 const mechanisms: readonly SaslMechanism[] = [

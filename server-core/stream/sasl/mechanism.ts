@@ -1,7 +1,7 @@
 /** What a SASL mechanism is (RFC 6120 §6, RFC 4422): one file each in this folder, one line in index.ts. */
 import type { ScramHash } from '../../accounts/formats/scram.ts'
 import type { Authenticator } from '../../auth/authenticator.ts'
-import { BackendUnavailable } from '../../auth/backend.ts'
+import { BackendUnavailable, type Reason } from '../../auth/backend.ts'
 import { parseJid, prepareUser } from '../../xmpp/jid.ts'
 
 export interface SaslMechanism {
@@ -100,6 +100,12 @@ export function failure(condition: SaslCondition, user?: string): SaslFailure {
   return user === undefined
     ? { kind: 'failure', condition, counts }
     : { kind: 'failure', condition, user, counts }
+}
+
+/** What a client is told whose account, or password, a backend has refused; only what its owner may know is told apart. */
+export function conditionOf(reason: Reason): 'account-disabled' | 'credentials-expired' | 'not-authorized' {
+  if (reason === 'disabled') return 'account-disabled'
+  return reason === 'expired' ? 'credentials-expired' : 'not-authorized'
 }
 
 /** Gives what `work` gives; a backend that cannot find out is `temporary-auth-failure`, and no attempt. */

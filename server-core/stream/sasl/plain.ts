@@ -1,6 +1,7 @@
 /** PLAIN (RFC 4616): the password itself, so over TLS only. */
 import { preparedPassword } from '../../accounts/password.ts'
 import {
+  conditionOf,
   failure,
   mayActAs,
   type SaslContext,
@@ -29,11 +30,10 @@ async function check(context: SaslContext, data: Buffer): Promise<SaslStep> {
   return unlessUnavailable(user, async () => {
     const answer = await authenticator.checkPassword(user, password, signal)
     if (answer.ok) return { kind: 'success', user, backend: answer.backend }
-    if (answer.reason === 'disabled') return failure('account-disabled', user)
-    if (answer.reason === 'expired') return failure('credentials-expired', user)
+    const condition = conditionOf(answer.reason)
     // Some backends take any bytes for a password, so this is said only when none did.
-    if (preparedPassword(password) === undefined) return failure('malformed-request', user)
-    return failure('not-authorized', user)
+    const isNone = condition === 'not-authorized' && preparedPassword(password) === undefined
+    return failure(isNone ? 'malformed-request' : condition, user)
   })
 }
 

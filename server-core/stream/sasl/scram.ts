@@ -11,6 +11,7 @@ import {
 import {
   type ChannelBindingType,
   channelBindingTypes,
+  conditionOf,
   failure,
   mayActAs,
   type SaslCondition,
@@ -108,9 +109,7 @@ class ScramExchange implements SaslExchange {
     if (!isRight || !isKnown) return failure('not-authorized', first.user)
     return unlessUnavailable(first.user, async () => {
       const standing = await authenticator.standing(first.user, signal)
-      if (!standing.ok) {
-        return failure(standing.reason === 'disabled' ? 'account-disabled' : 'not-authorized', first.user)
-      }
+      if (!standing.ok) return failure(conditionOf(standing.reason), first.user)
       const data = Buffer.from(`v=${scramHmac(this.#hash, keys.serverKey, message).toString('base64')}`)
       return { kind: 'success', user: first.user, data, backend: standing.backend }
     })
