@@ -311,7 +311,7 @@ export class C2s implements Session {
   receive(stanza: Stanza): void | Promise<void> {
     if (this.connection.closed && !this.management) {
       // its end is known here before anybody is told of it: nothing more is written into the void
-      this.end('connection closed')
+      this.end(this.connection.reason ?? 'connection closed')
       return this.#giveBack(stanza)
     }
     if (stanza.kind === 'presence') this.own.noteIncoming(stanza)

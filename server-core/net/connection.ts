@@ -124,6 +124,11 @@ export class Connection {
     return this.#closed || this.#socket.destroyed
   }
 
+  /** Why it was given up or broke; undefined when the peer closed in peace. */
+  get reason(): string | undefined {
+    return this.#reason
+  }
+
   /** Resolves when all that was written is with the system, or the connection is closed. */
   written(): Promise<void> {
     this.flush()
