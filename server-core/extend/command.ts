@@ -88,7 +88,14 @@ const shape = z.looseObject({
   category: z.string().min(1),
   tags: z.array(z.string()),
   args: z.record(z.string(), z.custom(isSchema, 'must be a schema of z')),
-  result: z.looseObject({ kind: z.string() }),
+  result: z
+    .looseObject({
+      kind: z.enum(['rescode', 'restuple', 'integer', 'string', 'list', 'tuple', 'file']),
+      columns: z.array(z.looseObject({ name: z.string() })).optional(),
+    })
+    .refine(({ kind, columns }) => columns !== undefined || (kind !== 'list' && kind !== 'tuple'), {
+      error: 'needs columns, a list of {name, type}',
+    }),
   example: z.string(),
   run: z.custom((value) => typeof value === 'function', 'must be a function'),
 })

@@ -83,7 +83,7 @@ const command = defineCommand({
   category: 'core',
   tags: [],
   args: {},
-  result: { kind: 'done' },
+  result: { kind: 'rescode' },
   example: 'x',
   run: () => undefined,
 } as never)
@@ -374,6 +374,8 @@ describe('a command that is none', () => {
     [{ ...command, args: { n: 5 } }, 'the command x: args.n must be a schema of z'],
     [{ ...command, name: 'X y' }, 'the command X y: name must be of small letters, digits and _'],
     [{ ...command, doc: undefined }, 'the command x: doc is missing; it must be text'],
+    [{ ...command, result: { kind: 'list' } }, 'the command x: result needs columns, a list of {name, type}'],
+    [{ ...command, result: { kind: 'table' } }, /^the command x: result.* must be .*'restuple'/],
     [undefined, /^a command: /],
   ])('%j is refused with a sentence', async (wrong, sentence) => {
     const modules = manager(plain('mod_x', { start: (context) => void context.command(wrong as never) }))
