@@ -120,6 +120,8 @@ async function serve(context: ExtauthContext, flags: Flags, program: Command): P
     input: context.openRequests(),
     output,
     wire,
+    // A server may have started this process for a request that it has written already.
+    since: 0,
     deadline: () => keeper.deadline,
     carryOut: (payload, signals) => keeper.carryOut(payload, signals),
     hold: (ms) => delay(Math.min(ms, keeper.shortHold)),

@@ -11,6 +11,8 @@ export interface ServeOptions extends RequestsOptions {
   readonly input: Readable
   readonly output: Writable
   readonly wire: Wire
+  /** performance.now() since when requests may have been waiting that are there at once; absent: they have just come. */
+  readonly since?: number
   /** So many requests, or bytes of them, are read ahead. */
   readonly maxAhead?: { readonly requests: number; readonly bytes: number }
 }
@@ -19,6 +21,8 @@ export interface ServeOptions extends RequestsOptions {
 export type End = 'done' | 'cut' | 'unread'
 
 const defaultAhead = { requests: 1000, bytes: 1_048_576 }
+/** What is read so soon after the start, in milliseconds, was there before it. */
+const soon = 100
 /** So many bytes of answers are on their way at once. */
 const maxUnwritten = 16_384
 
@@ -31,6 +35,7 @@ interface Arrived {
 export class Serving {
   readonly #options: ServeOptions
   readonly #requests: Requests
+  readonly #began = performance.now()
   readonly #maxAhead: { readonly requests: number; readonly bytes: number }
   /** What has arrived; those before `#first` are done. */
   #ahead: Arrived[] = []
@@ -106,7 +111,8 @@ export class Serving {
   }
 
   #read(chunk: Buffer): void {
-    const at = performance.now()
+    const now = performance.now()
+    const at = now < this.#began + soon ? (this.#options.since ?? now) : now
     for (const payload of this.#options.wire.push(chunk)) {
       this.#ahead.push({ payload, at })
       this.#bytesAhead += payload.length

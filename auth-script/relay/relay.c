@@ -29,7 +29,8 @@ enum { NO = 0, YES = 1, FAILURE = 2 };
 
 static struct sockaddr_un address;
 static int failure_reply = NO;
-static long deadline_ms = 8000;
+/* a gatehouse server waits for 8 seconds, older ejabberds for 10 */
+static long deadline_ms = 7500;
 static int daemon_fd = -1;
 /* what has been read from standard input and not been dealt with: the frame under way and whatever follows it */
 static unsigned char input[MAX_FRAME];

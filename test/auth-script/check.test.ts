@@ -53,7 +53,6 @@ backends:
 test.each([
   ['ejabberd', 30],
   ['ejabberd-old', 10],
-  ['gatehouse', 30],
   ['mongooseim', 10],
   ['prosody-line', 5],
 ])('a deadline that %s does not wait for, of %i s, is a mistake', async (kind, seconds) => {

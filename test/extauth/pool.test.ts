@@ -1,15 +1,19 @@
 import { setMaxListeners } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { BackendUnavailable } from '../../server-core/auth/backend.ts'
+import { configSchema, hostConfig } from '../../server-core/config/schema.ts'
 import { RequestRefused } from '../../server-core/extauth/packets.ts'
 import { ExtauthPool, type ExtauthPoolOptions } from '../../server-core/extauth/pool.ts'
 import { until } from '../harness/deadline.ts'
 import { type Folder, temporaryFolder } from '../harness/folder.ts'
-import { root } from '../harness/paths.ts'
+import { programs as built, root } from '../harness/paths.ts'
 
 const programs = `${root}/fixtures/extauth-programs`
+const { extauth } = built
 const signal = new AbortController().signal
 setMaxListeners(0, signal)
 const pauses = { first: 10, longest: 40 }
@@ -41,6 +45,27 @@ function naughty(options: Partial<ExtauthPoolOptions> = {}): void {
 function ask(what: string, user = 'ann'): Promise<boolean> {
   return pool.call({ op: 'auth', user, host: 'a.example', password: Buffer.from(what) }, signal)
 }
+
+describe('gatehouse-extauth', () => {
+  test('says that it could not find out before the server that waits as long as usual gives it up', {
+    timeout: 30_000,
+  }, async () => {
+    const web = createServer(() => undefined)
+    await new Promise<void>((resolve) => web.listen(0, '127.0.0.1', resolve))
+    const { port } = web.address() as AddressInfo
+    writeFileSync(folder.file('e.yml'), `backends: {web: {type: http, url: "http://127.0.0.1:${port}/"}}\n`)
+    const { extauth_timeout } = hostConfig(configSchema.parse({ hosts: ['a.example'] }), 'a.example')
+    open(`${extauth} --host-kind gatehouse --config ${folder.file('e.yml')}`, { timeout: extauth_timeout })
+    try {
+      await expect(ask('secret')).rejects.toThrow(BackendUnavailable)
+      expect(said().join('\n')).toMatch(/"outcome":"failure","reason":"no answer in time"/)
+      expect(lines.filter(({ level }) => Number(level) >= 40)).toEqual([])
+    } finally {
+      web.closeAllConnections()
+      web.close()
+    }
+  })
+})
 
 /** Process ids of the programs that were started, in order. */
 const begun = () => readFileSync(folder.file('begun'), 'utf8').trim().split('\n')
