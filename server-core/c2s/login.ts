@@ -116,11 +116,11 @@ export class Login {
     if (!host || (this.#to !== '' && header.to !== this.#to)) throw new StreamError('host-unknown')
     this.#to = header.to
     c2s.host = host
-    c2s.stream.open(host.name, header)
-    if (header.version.major < 1) {
-      if (!host.legacyAuth || !this.mayLogIn || c2s.user !== '') throw new StreamError('unsupported-version')
-      return c2s.streamOpened(header, waitForAuth)
-    }
+    const isOld = header.version.major < 1
+    const isTaken = !isOld || (host.legacyAuth && this.mayLogIn && c2s.user === '')
+    c2s.stream.open(host.name, header, isTaken ? header.version : undefined)
+    if (!isTaken) throw new StreamError('unsupported-version')
+    if (isOld) return c2s.streamOpened(header, waitForAuth)
     if (c2s.user !== '' && header.from !== '') this.#checkFrom(header.from)
     if (c2s.user === '') {
       const { tls } = c2s.connection

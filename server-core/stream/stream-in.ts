@@ -55,8 +55,8 @@ export class StreamIn {
     }
   }
 
-  /** Opens our side. */
-  open(host: string, header: StreamHeader | undefined): void {
+  /** Opens our side, to a peer of that version: ours when undefined. */
+  open(host: string, header: StreamHeader | undefined, version?: StreamHeader['version']): void {
     this.id = randomBytes(16).toString('hex')
     const root = new Element(
       'stream:stream',
@@ -66,7 +66,7 @@ export class StreamIn {
         ['id', this.id],
         ['from', host],
         ...(header?.from ? [['to', header.from] as const] : []),
-        ...versionOf(header),
+        ...versionFor(version),
         ['xml:lang', header?.lang || 'en'],
       ],
       [],
@@ -115,8 +115,7 @@ function readVersion(text: string | undefined): { major: number; minor: number }
 }
 
 /** The lower of both; a stream of before there were versions has none (RFC 6120 §4.7.5). */
-function versionOf(header: StreamHeader | undefined): readonly (readonly [string, string])[] {
-  const { major, minor } = header?.version ?? { major: 1, minor: 0 }
+function versionFor({ major, minor } = { major: 1, minor: 0 }): readonly (readonly [string, string])[] {
   if (major >= 1) return [['version', '1.0']]
   return major === 0 && minor === 0 ? [] : [['version', `${major}.${minor}`]]
 }

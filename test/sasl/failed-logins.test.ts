@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, test } from 'vite
 import { BackendUnavailable } from '../../server-core/auth/backend.ts'
 import { Rig } from '../c2s/rig.ts'
 import { TestClient } from '../harness/client.ts'
+import { until } from '../harness/deadline.ts'
 import { findProgram } from '../harness/find.ts'
 import { temporaryFolder } from '../harness/folder.ts'
 import { root } from '../harness/paths.ts'
@@ -47,7 +48,7 @@ describe('each failed login', () => {
     const before = server.log().length
     const expression = /^failregex = (.*)$/m.exec(readFileSync(filter, 'utf8'))?.[1] ?? ''
     const failregex = new RegExp(expression.replace('<HOST>', '(?<host>[0-9a-f.:]+)'))
-    return () => {
+    const found = () => {
       const lines = server.log().slice(before).split('\n')
       return lines.flatMap((line) => {
         const host = failregex.exec(line)?.groups?.['host']
@@ -55,6 +56,11 @@ describe('each failed login', () => {
         const { user, condition, mechanism, host: domain } = JSON.parse(line) as Record<string, string>
         return [{ host, user, condition, mechanism, domain }]
       })
+    }
+    /** As many as are wanted, or more: the log comes a moment behind the answer. */
+    return async (wanted: number) => {
+      await until(`${wanted} lines`, () => found().length >= wanted)
+      return found()
     }
   }
 
@@ -75,7 +81,7 @@ describe('each failed login', () => {
     const client = await connect()
     client.send(text)
     await client.waitFor('failure')
-    expect(found()).toEqual([
+    expect(await found(1)).toEqual([
       expect.objectContaining({ host: '127.0.0.1', user, condition, domain: 'localhost' }),
     ])
   })
@@ -84,7 +90,7 @@ describe('each failed login', () => {
     const found = watch()
     const client = await connect()
     await client.authenticate('alice', 'wrong', 'SCRAM-SHA-256').catch(() => undefined)
-    expect(found()).toEqual([
+    expect(await found(1)).toEqual([
       expect.objectContaining({ user: 'alice', mechanism: 'SCRAM-SHA-256', condition: 'not-authorized' }),
     ])
   })
@@ -96,14 +102,20 @@ describe('each failed login', () => {
       client.send(auth(user, 'no'))
       await client.waitFor('failure')
     }
-    expect(found().map(({ host }) => host)).toEqual(liars.map(() => '127.0.0.1'))
+    expect((await found(liars.length)).map(({ host }) => host)).toEqual(liars.map(() => '127.0.0.1'))
   })
 
   it('is no line when the login succeeds', async () => {
     const found = watch()
     const client = await connect()
     await client.authenticate('alice', 'pw')
-    expect(found()).toEqual([])
+    client.send(auth('alice', 'pw'))
+    await client.streamError()
+    const other = await connect()
+    other.send(auth('alice', 'no'))
+    await other.waitFor('failure')
+    // only the other one's
+    expect(await found(1)).toHaveLength(1)
   })
 
   describePeer('fail2ban', 'fail2ban itself', () => {
@@ -114,6 +126,7 @@ describe('each failed login', () => {
         client.send(auth(user, 'no'))
         await client.waitFor('failure')
       }
+      await until('the last line', () => server.log().endsWith('login failed"}'))
       const lines = server
         .log()
         .split('\n')
