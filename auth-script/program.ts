@@ -1,5 +1,6 @@
 /** gatehouse-extauth as a program: serves the pipe, or carries out a command. */
 import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Command, CommanderError } from 'commander'
@@ -57,7 +58,9 @@ function forReaders(context: ExtauthContext): ExtauthContext {
 
 /** Exit status: 0 the end of the input, a signal, or a command that did it; 1 failed; 2 wrong usage. */
 export async function runExtauth(context: ExtauthContext): Promise<number> {
-  setParallelDerivations(Math.max(1, context.threads - 1))
+  // One thread stays free for files. More than a little above the number of cores would make no hash faster, and everything that is
+  // answered beside them slower.
+  setParallelDerivations(Math.min(context.threads - 1, availableParallelism() + 1))
   let status = 0
   const read = forReaders(context)
   const program = commandLine(readVersion())

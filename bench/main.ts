@@ -6,7 +6,7 @@ import { extauth } from './extauth.ts'
 import { extauthService } from './extauth-service.ts'
 import { ldapBenchmark } from './ldap.ts'
 import { server } from './server.ts'
-import { type Bench, figure, format } from './table.ts'
+import { type Bench, figure, format, goalCells, goalColumns } from './table.ts'
 import { xml } from './xml.ts'
 
 const ldap: Bench = {
@@ -18,8 +18,12 @@ const ldap: Bench = {
     }
     const rows = await ldapBenchmark({ quick })
     return {
-      columns: ['', 'gatehouse', 'ldapjs', 'ratio'],
-      rows: rows.map((row) => [row.name, figure(row.ours), figure(row.floor), figure(row.ratio)]),
+      columns: ['', 'gatehouse', 'ldapjs', 'ratio', ...goalColumns],
+      rows: rows.map(({ name, ours, floor, ratio, goal }) => [
+        name,
+        ...[ours, floor, ratio].map(figure),
+        ...goalCells(ratio, goal),
+      ]),
       notes: [],
     }
   },

@@ -34,6 +34,21 @@ export function format(table: Table): string {
   return [...text, ...table.notes.map((note) => `! ${note}`)].join('\n')
 }
 
+/** What a figure has to be, at least or at most. */
+export type Goal = { readonly atMost: number } | { readonly atLeast: number }
+
+/** The last two columns of a row: what is wanted, and whether it is so; both empty where nothing is. */
+export const goalColumns = ['wanted', 'holds'] as const
+
+export function goalCells(value: number | undefined, goal: Goal | undefined): [string, string] {
+  if (goal === undefined) return ['', '']
+  const isAtMost = 'atMost' in goal
+  const limit = isAtMost ? goal.atMost : goal.atLeast
+  const wanted = `${isAtMost ? '≤' : '≥'} ${figure(limit)}`
+  if (value === undefined || !Number.isFinite(value)) return [wanted, '-']
+  return [wanted, (isAtMost ? value <= limit : value >= limit) ? 'yes' : 'NO']
+}
+
 /** A figure with three significant digits, in full: 12,300 and 0.0123. */
 export function figure(value: number | undefined): string {
   if (value === undefined || !Number.isFinite(value)) return '-'
