@@ -2,25 +2,12 @@
  * Every row of the delivery tables (RFC 6121 §8.5) with a whole server and real clients: which resources get a stanza, what
  * comes back, and what waits for later. The rows are in fixtures/delivery.
  */
-import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { TestClient } from '../harness/client.ts'
-import { root } from '../harness/paths.ts'
+import { rows, situations } from '../harness/delivery.ts'
 import { type ServerInPlace, serverInPlace } from '../harness/server-in-place.ts'
 import { child, type Stanza } from '../harness/stanza.ts'
 
-interface Situation {
-  readonly to: string
-  readonly account?: boolean
-  readonly resources: Readonly<Record<string, number | null>>
-  readonly interested?: readonly string[]
-}
-type Rows = Readonly<Record<string, Readonly<Record<string, string>>>>
-
-const read = <T>(name: string): T =>
-  JSON.parse(readFileSync(`${root}/fixtures/delivery/${name}.json`, 'utf8')) as T
-const { situations } = read<{ situations: Readonly<Record<string, Situation>> }>('situations')
-const rows = (name: string): Rows => read<{ rows: Rows }>(name).rows
 const [messages, presences, iqs] = [rows('messages'), rows('presence'), rows('iqs')]
 
 let server: ServerInPlace

@@ -1,23 +1,9 @@
 /** The tables of delivery (RFC 6121 §8.5), row by row, through the routers and the session manager. */
-import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { stop } from '../../server-core/extend/hooks.ts'
-import { root } from '../harness/paths.ts'
+import { rows, situations } from '../harness/delivery.ts'
 import { stanza } from '../modules/host.ts'
 import { elsewhere, here, outcome, Resource, verona } from './rig.ts'
-
-interface Situation {
-  readonly to: string
-  readonly account?: boolean
-  readonly resources: Readonly<Record<string, number | null>>
-  readonly interested?: readonly string[]
-}
-type Rows = Readonly<Record<string, Readonly<Record<string, string>>>>
-
-const read = <T>(name: string): T =>
-  JSON.parse(readFileSync(`${root}/fixtures/delivery/${name}.json`, 'utf8')) as T
-const { situations } = read<{ situations: Readonly<Record<string, Situation>> }>('situations')
-const rows = (name: string): Rows => read<{ rows: Rows }>(name).rows
 
 /** What becomes of a stanza, in the words of the tables. */
 async function becomes(name: string, text: (to: string) => string, keeps = true): Promise<string> {
