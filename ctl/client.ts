@@ -165,12 +165,12 @@ const longestWait = 10_000
 
 /** Linux refuses at once (EAGAIN) while more wait to be accepted than may; that passes. */
 async function connectedSoon(path: string): Promise<Socket> {
-  const end = performance.now() + longestWait
+  const end = Date.now() + longestWait
   for (;;) {
     try {
       return await connected(path)
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || performance.now() > end) throw error
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || Date.now() > end) throw error
       await new Promise((resolve) => setTimeout(resolve, 20 + Math.random() * 80))
     }
   }

@@ -30,5 +30,6 @@ void runCtl({
     return () => process.off('SIGINT', call)
   },
 }).then((code) => {
-  process.exitCode = code
+  // Everything is written; taking Node apart in good order takes longer than many a command.
+  process.exit(code)
 })

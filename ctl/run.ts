@@ -50,6 +50,7 @@ export interface Surroundings {
   readonly isOneOfMany?: boolean
 }
 
+/** When it resolves everything is written, and the process may end at once. */
 export async function runCtl(context: Context): Promise<number> {
   const program = new Program(context)
   try {
@@ -60,6 +61,7 @@ export async function runCtl(context: Context): Promise<number> {
     return await program.failed(error)
   } finally {
     program.close()
+    await Promise.allSettled([program.out.settled(), program.err.settled()])
   }
 }
 

@@ -45,8 +45,9 @@ export class StreamOutput implements Output {
     })
   }
 
-  /** A stream tells a little later that it failed. */
   async settled(): Promise<void> {
+    if (!this.#gone) await new Promise<void>((resolve) => this.stream.write('', () => resolve()))
+    // A stream tells a little later that it failed.
     if (!this.#gone) await new Promise<void>((resolve) => setImmediate(resolve))
     if (this.#failure) throw new CannotWrite(this.#failure)
   }
