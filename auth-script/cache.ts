@@ -44,6 +44,7 @@ export function cached(backend: AuthBackend, lifetimes: Lifetimes, log: Logger):
   const inherited: AuthBackend = Object.create(backend) as AuthBackend
   const own: Partial<AuthBackend> = {
     checkPassword: (user, host, password, signal) => cache.checkPassword(user, host, password, signal),
+    checkNobody: (host, password, signal) => cache.checkNobody(host, password, signal),
     accountExists: (user, host, signal) => cache.accountExists(user, host, signal),
     ...(setPassword && { setPassword: changing(setPassword) }),
     ...(register && { register: changing(register) }),
@@ -86,17 +87,29 @@ class Cache {
     try {
       verdict = await this.#backend.checkPassword(user, host, password, signal)
     } catch (error) {
+      if (entry === undefined) await spendHash(password, signal)
       if (!(error instanceof BackendUnavailable) || entry === undefined || isFresh) throw error
       if (performance.now() - entry.verified >= this.#lifetimes.unreachable) throw error
       if (!(await this.#fits(key, entry, password, signal))) throw error
       this.#log.warn({ user, host, reason: error.message }, 'let in by memory: the backend is unreachable')
       return this.#use(key, entry)
     }
-    if (verdict.ok) await this.#remember(key, password, changes, signal)
-    // A wrong guess says nothing about the remembered password, unless that was it.
-    else if (verdict.reason !== 'wrong') this.#forget(key)
-    else if (entry && !isFresh && (await this.#fits(key, entry, password, signal))) this.#forget(key)
+    if (verdict.ok) {
+      await this.#remember(key, password, changes, signal)
+      return verdict
+    }
+    // Each refusal takes one hash: time must not tell who is remembered.
+    if (entry === undefined) await spendHash(password, signal)
+    // A wrong guess says nothing about the remembered password, unless that was it; or might be, when there is no time to look.
+    const wasRemembered =
+      entry !== undefined && !isFresh && (await this.#fits(key, entry, password, signal).catch(() => true))
+    if (verdict.reason !== 'wrong' || wasRemembered) this.#forget(key)
     return verdict
+  }
+
+  async checkNobody(host: string, password: Buffer, signal: AbortSignal): Promise<void> {
+    await this.#backend.checkNobody?.(host, password, signal)
+    await spendHash(password, signal)
   }
 
   async accountExists(user: string, host: string, signal: AbortSignal): Promise<boolean> {
@@ -151,6 +164,13 @@ class Cache {
     const [oldest] = this.#entries.keys()
     if (this.#entries.size > maxEntries && oldest !== undefined) this.#entries.delete(oldest)
   }
+}
+
+const nobodysSalt = randomBytes(16)
+
+/** What is known already stays known when there is no time left for it. */
+async function spendHash(password: Buffer, signal: AbortSignal): Promise<void> {
+  await slowHash(password, nobodysSalt, signal).catch(() => undefined)
 }
 
 async function slowHash(password: Buffer, salt: Buffer, signal: AbortSignal): Promise<Buffer> {

@@ -72,7 +72,7 @@ export class Accounts {
 
   /** Takes as long for an unknown user as for a known one, and tells that an account is closed only to its owner. */
   async check(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
-    if (!isPossible(user, password)) return { ok: false, reason: 'wrong' }
+    if (!isPossible(user, password)) return { ok: false, reason: 'wrong', maybeUnknown: true }
     const account = await this.#storage.accounts.get(user, host)
     const credentials = account ? await this.#storage.accounts.credentials(user, host) : []
     const matched = await this.#matching(credentials, password, signal)
@@ -81,6 +81,11 @@ export class Accounts {
     if (isClosed(account)) return { ok: false, reason: 'disabled' }
     this.#rewriteLater(account, credentials, matched, password)
     return { ok: true }
+  }
+
+  /** Takes the time of a check for an account that is not there. */
+  async checkNobody(password: Buffer, signal: AbortSignal): Promise<void> {
+    await verifyNobody(this.#options.passwordFormat, password, signal)
   }
 
   /** 'exists', or 'refused' for a password that cannot be kept. */
@@ -255,7 +260,7 @@ export class Accounts {
         break
       }
     }
-    if (!hasChecked) await verifyNobody(this.#options.passwordFormat, password, signal)
+    if (!hasChecked) await this.checkNobody(password, signal)
     return undefined
   }
 

@@ -6,7 +6,13 @@
 import { setMaxListeners } from 'node:events'
 import { type ScramHash, type ScramKeys, scramHashes } from '../accounts/formats/scram.ts'
 import type { Logger } from '../log.ts'
-import { type AuthBackend, type BackendLoad, BackendUnavailable, type Verdict } from './backend.ts'
+import {
+  type AuthBackend,
+  type BackendLoad,
+  BackendUnavailable,
+  type Refusal,
+  type Verdict,
+} from './backend.ts'
 
 export interface NamedBackend {
   /** As in the configuration: internal, external, … */
@@ -16,6 +22,7 @@ export interface NamedBackend {
 
 /** A verdict and the name of the backend that gave it; '' when none knows the account. */
 export type Answer = Verdict & { readonly backend: string }
+type Refused = Refusal & { readonly backend: string }
 
 export class Authenticator {
   readonly host: string
@@ -59,7 +66,7 @@ export class Authenticator {
 
   async checkPassword(user: string, password: Buffer, signal: AbortSignal): Promise<Answer> {
     const outages: BackendUnavailable[] = []
-    let refusal: Answer | undefined
+    let refusal: Refused | undefined
     for (const [index, { name, backend }] of this.#chain.entries()) {
       // the name might be somebody's who cannot be asked for now
       if (backend.isForStrangers && outages.length > 0) break
@@ -67,11 +74,13 @@ export class Authenticator {
         const verdict = await backend.checkPassword(user, this.host, password, signal)
         if (verdict.ok) return { ...verdict, backend: name }
         if (refusal !== undefined || verdict.reason === 'unknown') continue
-        // A backend that cannot tell a wrong password from an unknown user says 'wrong': then it is asked.
         const isLast = index === this.#chain.length - 1
-        if (!isLast && !(await backend.accountExists(user, this.host, signal))) continue
-        if (outages.length === 0) return { ...verdict, backend: name }
-        refusal = { ...verdict, backend: name }
+        if (!isLast && verdict.maybeUnknown && !(await backend.accountExists(user, this.host, signal)))
+          continue
+        refusal = { ok: false, reason: verdict.reason, backend: name }
+        if (outages.length > 0) continue
+        await this.#checkNobody(index + 1, password, signal)
+        return refusal
       } catch (error) {
         outages.push(this.#outage(name, error, signal))
       }
@@ -79,6 +88,17 @@ export class Authenticator {
     const [outage] = outages
     if (outage !== undefined) throw outage
     return refusal ?? { ok: false, reason: 'unknown', backend: '' }
+  }
+
+  /** The rest of a chain whose answer is known: who is refused by an earlier backend waits as long as who is by a later one. */
+  async #checkNobody(from: number, password: Buffer, signal: AbortSignal): Promise<void> {
+    try {
+      for (const { backend } of this.#chain.slice(from)) {
+        await backend.checkNobody?.(this.host, password, signal)
+      }
+    } catch (error) {
+      this.#log.debug({ host: this.host, err: error }, 'a refusal came sooner than others: no time was left')
+    }
   }
 
   /** Whether any backend knows the account. */

@@ -4,7 +4,14 @@
  */
 import type { ScramKeys } from '../accounts/formats/scram.ts'
 
-export type Verdict = { readonly ok: true } | { readonly ok: false; readonly reason: Reason }
+export type Verdict = { readonly ok: true } | Refusal
+
+export interface Refusal {
+  readonly ok: false
+  readonly reason: Reason
+  /** The account may be unknown as well: nobody looked, or it cannot be told. */
+  readonly maybeUnknown?: true
+}
 
 /** 'disabled' and 'expired' (the password has to be changed elsewhere) are said to who has the right password only. */
 export type Reason = 'unknown' | 'wrong' | 'disabled' | 'expired' | 'refused' | 'exists'
@@ -20,6 +27,11 @@ export class BackendUnavailable extends Error {
 export interface AuthBackend {
   checkPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict>
   accountExists(user: string, host: string, signal: AbortSignal): Promise<boolean>
+  /**
+   * Takes as long as refusing this password to somebody who has no account here, and asks nobody: in a chain, time must not tell
+   * who answers for an account. Absent: such a refusal takes no time.
+   */
+  checkNobody?(host: string, password: Buffer, signal: AbortSignal): Promise<void>
   /** False: nobody logs in with a password, so it does not matter which mechanisms its accounts could be served with. */
   readonly hasPasswords?: boolean
   /** True: lets people in who have no account, under names that nobody has. It is asked behind all others. */

@@ -2,9 +2,11 @@
 import { type Operation, RequestRefused } from '../extauth/packets.ts'
 import type { ExtauthPool } from '../extauth/pool.ts'
 import type { AuthBackend, BackendLoad, Verdict } from './backend.ts'
+import { RefusalTimes } from './refusal-times.ts'
 
 export class ExternalBackend implements AuthBackend {
   readonly #pool: ExtauthPool
+  readonly #refusals = new RefusalTimes()
 
   constructor(pool: ExtauthPool) {
     this.#pool = pool
@@ -13,8 +15,18 @@ export class ExternalBackend implements AuthBackend {
   /** The protocol cannot tell an unknown user from a wrong password: both are 'wrong'. */
   async checkPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
     // An empty password is nobody's; ejabberd does not ask either.
-    const isRight = password.length > 0 && (await this.#ask('auth', user, host, password, signal))
-    return isRight ? { ok: true } : { ok: false, reason: 'wrong' }
+    if (password.length === 0) return { ok: false, reason: 'wrong', maybeUnknown: true }
+    const began = performance.now()
+    const isRight = await this.#ask('auth', user, host, password, signal)
+    const ms = performance.now() - began
+    if (isRight) this.#refusals.accepted(ms)
+    else this.#refusals.refused(ms)
+    return isRight ? { ok: true } : { ok: false, reason: 'wrong', maybeUnknown: true }
+  }
+
+  async checkNobody(_host: string, password: Buffer, signal: AbortSignal): Promise<void> {
+    if (password.length === 0) return
+    await this.#refusals.wait(performance.now(), { at: Number.POSITIVE_INFINITY, signal })
   }
 
   async accountExists(user: string, host: string, signal: AbortSignal): Promise<boolean> {

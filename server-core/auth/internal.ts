@@ -15,6 +15,10 @@ export class InternalBackend implements AuthBackend {
     return answer(this.accounts.check(user, host, password, signal))
   }
 
+  checkNobody(_host: string, password: Buffer, signal: AbortSignal): Promise<void> {
+    return this.accounts.checkNobody(password, signal)
+  }
+
   accountExists(user: string, host: string): Promise<boolean> {
     return answer(this.accounts.exists(user, host))
   }

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { type AuthBackend, BackendUnavailable, type Verdict } from './backend.ts'
+import { RefusalTimes } from './refusal-times.ts'
 
 export interface JsonRequest {
   readonly op: 'auth' | 'isuser' | 'setpass' | 'tryregister' | 'removeuser'
@@ -49,13 +50,28 @@ export interface JsonCarrier {
 
 export class JsonBackend implements AuthBackend {
   readonly #carrier: JsonCarrier
+  readonly #refusals = new RefusalTimes()
 
   constructor(carrier: JsonCarrier) {
     this.#carrier = carrier
   }
 
   async checkPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
-    return this.#verdict({ op: 'auth', user, host, ...secret(password) }, 'wrong', signal)
+    const began = performance.now()
+    const { result, reason } = await this.#carrier.ask(
+      { op: 'auth', user, host, ...secret(password) },
+      signal,
+    )
+    const ms = performance.now() - began
+    if (result) this.#refusals.accepted(ms)
+    else this.#refusals.refused(ms)
+    if (result) return { ok: true }
+    if (reason === 'unknown') return { ok: false, reason }
+    return { ok: false, reason: reason ?? 'wrong', maybeUnknown: true }
+  }
+
+  async checkNobody(_host: string, _password: Buffer, signal: AbortSignal): Promise<void> {
+    await this.#refusals.wait(performance.now(), { at: Number.POSITIVE_INFINITY, signal })
   }
 
   async accountExists(user: string, host: string, signal: AbortSignal): Promise<boolean> {
@@ -64,30 +80,26 @@ export class JsonBackend implements AuthBackend {
 
   async setPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
     if (!(await this.accountExists(user, host, signal))) return { ok: false, reason: 'unknown' }
-    return this.#verdict({ op: 'setpass', user, host, ...secret(password) }, 'refused', signal)
+    return this.#change({ op: 'setpass', user, host, ...secret(password) }, signal)
   }
 
   async register(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
     if (await this.accountExists(user, host, signal)) return { ok: false, reason: 'exists' }
-    return this.#verdict({ op: 'tryregister', user, host, ...secret(password) }, 'refused', signal)
+    return this.#change({ op: 'tryregister', user, host, ...secret(password) }, signal)
   }
 
   async remove(user: string, host: string, signal: AbortSignal): Promise<Verdict> {
     if (!(await this.accountExists(user, host, signal))) return { ok: false, reason: 'unknown' }
-    return this.#verdict({ op: 'removeuser', user, host }, 'refused', signal)
+    return this.#change({ op: 'removeuser', user, host }, signal)
   }
 
   close(): Promise<void> {
     return this.#carrier.close()
   }
 
-  async #verdict(
-    request: JsonRequest,
-    otherwise: 'wrong' | 'refused',
-    signal: AbortSignal,
-  ): Promise<Verdict> {
+  async #change(request: JsonRequest, signal: AbortSignal): Promise<Verdict> {
     const { result, reason } = await this.#carrier.ask(request, signal)
-    return result ? { ok: true } : { ok: false, reason: reason ?? otherwise }
+    return result ? { ok: true } : { ok: false, reason: reason ?? 'refused' }
   }
 }
 

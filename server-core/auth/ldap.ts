@@ -90,9 +90,13 @@ export function ldapBackend(options: LdapOptions, log: Logger): LdapBackend {
       // Before any traffic: a bind with an empty password succeeds for everybody (RFC 4513 §5.1.2).
       const text = passwordText(password)
       if (!isPossible(user)) return { ok: false, reason: 'unknown' }
-      if (text === undefined) return { ok: false, reason: 'wrong' }
+      if (text === undefined) return { ok: false, reason: 'wrong', maybeUnknown: true }
       const limit = deadline(signal)
       return await directory.ask(limit, (server) => logIn(server, { user, host }, text, limit))
+    },
+    async checkNobody(_host, password, signal) {
+      if (passwordText(password) === undefined) return
+      await directory.preferred?.refusals.wait(performance.now(), deadline(signal))
     },
     async accountExists(user, host, signal) {
       return isPossible(user) && typeof (await locate({ user, host }, deadline(signal))) !== 'string'

@@ -47,15 +47,21 @@ export class StoredPasswordsBackend implements AuthBackend {
   }
 
   async checkPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
-    if (password.length === 0 || password.length > maxPasswordLength) return { ok: false, reason: 'wrong' }
+    if (password.length === 0 || password.length > maxPasswordLength)
+      return { ok: false, reason: 'wrong', maybeUnknown: true }
     const account = await this.#source.find(user, host)
     const passwords = account?.passwords.slice(0, maxPasswords) ?? []
     let isRight = false
     for (const stored of passwords) isRight ||= await this.#verify(stored, password, signal)
-    if (passwords.length === 0) await this.#verifyNobody(password, signal)
+    if (passwords.length === 0) await this.checkNobody(host, password, signal)
     if (!account) return { ok: false, reason: 'unknown' }
     if (!isRight) return { ok: false, reason: 'wrong' }
     return account.disabled ? { ok: false, reason: 'disabled' } : { ok: true }
+  }
+
+  async checkNobody(_host: string, password: Buffer, signal: AbortSignal): Promise<void> {
+    if (this.#sample) await verifyCredential(this.#sample, password, signal)
+    else await verifyNobody('bcrypt', password, signal)
   }
 
   async accountExists(user: string, host: string): Promise<boolean> {
@@ -80,11 +86,6 @@ export class StoredPasswordsBackend implements AuthBackend {
       this.complain(`${stored.format}: ${error.message}`)
       return false
     }
-  }
-
-  async #verifyNobody(password: Buffer, signal: AbortSignal): Promise<void> {
-    if (this.#sample) await verifyCredential(this.#sample, password, signal)
-    else await verifyNobody('bcrypt', password, signal)
   }
 
   /** Each reason once: one bad format in a table of thousands is one line. */

@@ -30,8 +30,9 @@ function backend({ accounts = {}, out, vague, readOnly, disabled = [], scram }: 
   const reading: AuthBackend = {
     async checkPassword(user, _host, password) {
       meet()
-      if (!kept.has(user)) return vague ? { ok: false, reason: 'wrong' } : unknown
-      if (kept.get(user) !== password.toString()) return { ok: false, reason: 'wrong' }
+      const wrong: Verdict = { ok: false, reason: 'wrong', ...(vague && { maybeUnknown: true }) }
+      if (!kept.has(user)) return vague ? wrong : unknown
+      if (kept.get(user) !== password.toString()) return wrong
       return disabled.includes(user) ? { ok: false, reason: 'disabled' } : yes
     },
     async accountExists(user) {

@@ -16,6 +16,11 @@ export class Directory {
     this.servers = options.ldap_servers.map((address) => new Server(address, options, log))
   }
 
+  /** The one that would be asked now; undefined when there is none. */
+  get preferred(): Server | undefined {
+    return this.#inOrder()[0]
+  }
+
   /** Throws BackendUnavailable, or the signal's reason. `work` may be called twice. */
   async ask<T>(deadline: Deadline, work: (server: Server) => Promise<T>): Promise<T> {
     return await this.#attempt(deadline, work, 2)

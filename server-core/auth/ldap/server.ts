@@ -6,12 +6,12 @@
 import { readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import type { Logger } from '../../log.ts'
+import { RefusalTimes } from '../refusal-times.ts'
 import type { Connection, Target } from './client.ts'
 import { type Deadline, deadlineIn } from './deadline.ts'
 import { NoAnswer } from './no-answer.ts'
 import { type Encryption, encryptionOf, isHere, type LdapOptions, type ServerAddress } from './options.ts'
 import { Pool } from './pool.ts'
-import { RefusalTimes } from './refusal-times.ts'
 import { codes, inWords } from './result-code.ts'
 
 /** A probe's pause and its patience: a server that is back is noticed within their sum, less than 4 s. */
@@ -191,7 +191,7 @@ export class Server {
     const ms = performance.now() - began
     this.#log.debug({ server: this.name, result: inWords(result), ms }, 'the bind as ldap_rootdn')
     if (result.code === codes.success) {
-      this.refusals.bound(ms)
+      this.refusals.accepted(ms)
       return
     }
     throw new NoAnswer('unreachable', `the server refuses ldap_rootdn and its password: ${inWords(result)}`)
