@@ -30,8 +30,7 @@ const shortLived = {
   ...options,
   format: 'cjs',
   outExtension: { '.js': '.cjs' },
-  minifySyntax: true,
-  minifyWhitespace: true,
+  minify: true,
 }
 await build({
   ...shortLived,

@@ -23,7 +23,9 @@ void runCtl({
     return process.stdin
   },
   stdout: process.stdout,
-  stderr: process.stderr,
+  get stderr() {
+    return process.stderr
+  },
   login: login(),
   onInterrupt(call) {
     process.once('SIGINT', call)

@@ -61,14 +61,13 @@ export async function runCtl(context: Context): Promise<number> {
     return await program.failed(error)
   } finally {
     program.close()
-    await Promise.allSettled([program.out.settled(), program.err.settled()])
+    await program.written()
   }
 }
 
 export class Program {
   readonly context: Context
   readonly out: Output
-  readonly err: Output
   options: GlobalOptions = {}
   #client: Client | undefined
   /** All commands, for those who run many; otherwise each is asked for by itself. */
@@ -77,16 +76,32 @@ export class Program {
   readonly #isOneOfMany: boolean
   readonly #onInterrupt: Context['onInterrupt']
   readonly #onSent: (() => void) | undefined
-  readonly progress: Progress
+  /** Opened when first used: most commands print nothing there, and opening a stream takes its time. */
+  #err: Output | undefined
+  #progress: Progress | undefined
 
   constructor(context: Context, surroundings: Surroundings = {}) {
     this.context = context
     this.out = surroundings.out ?? outputTo(context.stdout)
-    this.err = surroundings.err ?? outputTo(context.stderr)
+    this.#err = surroundings.err
     this.#onInterrupt = surroundings.onInterrupt ?? ((call) => context.onInterrupt(call))
     this.#onSent = surroundings.onSent
     this.#isOneOfMany = surroundings.isOneOfMany ?? false
-    this.progress = new Progress(this.err)
+  }
+
+  get err(): Output {
+    this.#err ??= outputTo(this.context.stderr)
+    return this.#err
+  }
+
+  get progress(): Progress {
+    this.#progress ??= new Progress(this.err)
+    return this.#progress
+  }
+
+  /** Nothing that was printed is still on its way, or can get anywhere. */
+  async written(): Promise<void> {
+    await Promise.allSettled([this.out.settled(), this.#err?.settled()])
   }
 
   /** One more command line on the same connection, with options of its own. */
@@ -221,7 +236,7 @@ export class Program {
       {
         rows: (rows) => printer.rows(rows),
         bytes: async (bytes) => target?.write(bytes),
-        progress: (done, total, text) => this.#progress(done, total, text),
+        progress: (done, total, text) => this.#showProgress(done, total, text),
         file,
       },
       (id) => {
@@ -231,14 +246,14 @@ export class Program {
     )
     try {
       const reply = await Promise.race([call, stop.promise])
-      this.progress.clear()
+      this.#progress?.clear()
       if ('bytes' in reply) await target?.finish()
       const code = await printer.finish(reply)
       if (printer.isEmptyTable && this.err.isTerminal) await this.err.write(`${style.dim('(nothing)')}\n`)
       return code
     } finally {
       stop.dispose()
-      this.progress.clear()
+      this.#progress?.clear()
       await target?.discard()
     }
   }
@@ -275,7 +290,7 @@ export class Program {
     return { promise, dispose: () => dispose() }
   }
 
-  #progress(done: number, total: number | undefined, text = ''): void {
+  #showProgress(done: number, total: number | undefined, text = ''): void {
     if (this.#isOneOfMany) return
     const amount = total === undefined ? `${done}` : `${done} of ${total}`
     this.progress.show(done, total, text === '' ? amount : `${amount}  ${text}`)
