@@ -50,10 +50,24 @@ export class Rounds {
 
   /** How many times the other's figure this one's is. */
   ratio(contestant: string, other: string, figure: string): number | undefined {
+    return this.#compared(contestant, other, figure, (mine, others) => mine / others)
+  }
+
+  /** How much more than the other's figure this one's is. */
+  difference(contestant: string, other: string, figure: string): number | undefined {
+    return this.#compared(contestant, other, figure, (mine, others) => mine - others)
+  }
+
+  #compared(
+    contestant: string,
+    other: string,
+    figure: string,
+    compare: (mine: number, others: number) => number,
+  ): number | undefined {
     const mine = this.#values(contestant, figure)
     const others = this.#values(other, figure)
     if (mine.length === 0 || others.length === 0) return undefined
-    return median(mine.map((value, round) => value / (others[round] ?? Number.NaN)))
+    return median(mine.map((value, round) => compare(value, others[round] ?? Number.NaN)))
   }
 
   /** A sentence for each figure whose rounds lie too far apart to be trusted. */
