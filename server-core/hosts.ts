@@ -1,4 +1,5 @@
 /** The served domains while the server runs: brought up, changed, taken down, each with its modules and its route. */
+import { sideBySide } from './admin/side-by-side.ts'
 import type { Authenticator } from './auth/authenticator.ts'
 import type { C2s } from './c2s/c2s.ts'
 import { type Config, type HostOptions, hostConfig } from './config/schema.ts'
@@ -24,6 +25,8 @@ export interface HostsEnvironment {
   readonly connected: ReadonlySet<C2s>
   /** Whether somebody without an account is connected under that name. */
   isAnonymous(user: string, host: string): boolean
+  /** Removes everything that is kept for somebody who had no account. */
+  purgeAnonymous(user: string, host: string): Promise<void>
   readonly log: Logger
 }
 
@@ -89,8 +92,26 @@ export class Hosts {
       await host.close()
       throw error
     }
+    await this.#removeLeftovers(host)
     await hooks.run('host_up', '', { host: name })
     host.tellDaysLeft()
+  }
+
+  /** Who had no account and was connected when the server was killed has left what was kept for him. */
+  async #removeLeftovers({ name, authenticator }: VirtualHost): Promise<void> {
+    const { storage, isAnonymous, purgeAnonymous, log } = this.#env
+    try {
+      const users = (await storage.anonymous.list(name)).filter((user) => !isAnonymous(user, name))
+      if (users.length === 0) return
+      await sideBySide(users, async (user) => {
+        // the name may be an account's by now, whose data nobody touches
+        if (await authenticator.exists(user)) await storage.anonymous.remove(user, name)
+        else await purgeAnonymous(user, name)
+      })
+      log.info({ host: name, users: users.length }, 'removed what people without an account had left')
+    } catch (err) {
+      log.error({ host: name, err }, 'what people without an account have left stays until the next start')
+    }
   }
 
   /** Ends its sessions, then its route and its modules, last first. */

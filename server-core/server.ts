@@ -139,6 +139,7 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
     modules: managed,
     connected,
     isAnonymous: (user, host) => sessions.ofUser(user, host).some(isAnonymous),
+    purgeAnonymous: (user, host) => purgeAnonymous(user, host),
     log,
   })
 
@@ -267,6 +268,7 @@ async function start(options: ServerOptions, parts: Registrar): Promise<RunningS
     get asksForCertificates() {
       return hosts.names.some((name) => hosts.get(name)?.asksForCertificate)
     },
+    noteAnonymous: (user, host) => storage.anonymous.add(user, host),
     purgeAnonymous,
     router,
     sessions,

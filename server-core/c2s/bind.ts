@@ -77,10 +77,14 @@ async function offered(c2s: C2s, resource: string, asked: string): Promise<strin
   return prepared
 }
 
-/** Without its subscription lists a session does not open: it would show its presence to nobody, and nobody's to it. */
+/**
+ * Without its subscription lists a session does not open: it would show its presence to nobody, and nobody's to it. Who has no
+ * account is written down before anything is kept for him, so that it can be removed after a crash too.
+ */
 async function load(c2s: C2s): Promise<void> {
   try {
     await c2s.own.load()
+    if (isAnonymous(c2s)) await c2s.server.noteAnonymous(c2s.user, c2s.served.name)
   } catch (error) {
     if (c2s.state.name === 'wait_for_session') {
       await c2s.server.sessions.close(c2s)

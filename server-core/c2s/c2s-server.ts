@@ -36,6 +36,8 @@ export interface C2sServer {
   host(name: string): C2sHost | undefined
   /** Whether any host asks clients for a certificate: before a client says whom it wants, it is asked then. */
   readonly asksForCertificates: boolean
+  /** Somebody without an account is connected: resolves when that is durable. */
+  noteAnonymous(user: string, host: string): Promise<void>
   /** Somebody without an account has gone, and all that was kept for him goes. */
   purgeAnonymous(user: string, host: string): Promise<void>
   readonly router: Router

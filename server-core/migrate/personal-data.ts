@@ -49,6 +49,15 @@ export const personalData: readonly PersonalDataKind[] = [
     },
   },
   {
+    name: 'module_data',
+    header: ['module', 'key', 'value'],
+    async *rows(storage, user, host) {
+      for (const { module, key, value } of await storage.moduleData.ofAccount(user, host)) {
+        yield [module, key, value]
+      }
+    },
+  },
+  {
     name: 'offline',
     header: ['timestamp', 'from', 'to', 'packet'],
     async *rows(storage, user, host) {

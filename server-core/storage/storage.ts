@@ -24,6 +24,8 @@ export interface Storage {
   readonly vcards: VcardStore
   readonly blocklists: BlocklistStore
   readonly domains: DomainStore
+  readonly anonymous: AnonymousStore
+  readonly moduleData: ModuleDataStore
   /** Deletes everything of every kind that is kept for one account, at once. False if there was no account. */
   removeAccount(user: string, host: string, signal?: AbortSignal): Promise<boolean>
   /** The same for all accounts of a host. */
@@ -270,4 +272,51 @@ export interface DomainStore {
   set(domain: Domain): Promise<void>
   /** False if it was not there. What accounts of it keep stays. */
   remove(host: string): Promise<boolean>
+}
+
+/**
+ * Who is connected without an account. Nothing is kept of them when they go (`removeAccount`, which forgets them here too);
+ * after a crash this is who did not go.
+ */
+export interface AnonymousStore {
+  add(user: string, host: string): Promise<void>
+  /** Takes back `add`, and nothing else. */
+  remove(user: string, host: string): Promise<void>
+  list(host: string): Promise<readonly string[]>
+}
+
+/** Whose data it is: of one account, or of the host itself with '' as the user. */
+export interface ModuleDataOwner {
+  readonly module: string
+  readonly user: string
+  readonly host: string
+}
+
+export interface ModuleDatum {
+  readonly key: string
+  readonly value: string
+}
+
+/** Texts by keys, which modules keep; each sees its own only. */
+export interface ModuleDataStore {
+  get(owner: ModuleDataOwner, key: string): Promise<string | undefined>
+  /**
+   * Changes one with nothing in between: `change` gets the value and returns what it shall be; undefined deletes it, the same
+   * changes nothing. It only looks at what it gets: it may be called more than once, and what it throws is thrown. 'full' when
+   * the owner would have more than these keys or bytes (of keys and values); nothing is changed then.
+   */
+  update(
+    owner: ModuleDataOwner,
+    key: string,
+    change: (old: string | undefined) => string | undefined,
+    limits: { readonly keys: number; readonly bytes: number },
+  ): Promise<'done' | 'full'>
+  /** In order of the key. */
+  list(owner: ModuleDataOwner): Promise<readonly ModuleDatum[]>
+  /** What any module keeps for an account, in order of module and key. */
+  ofAccount(user: string, host: string): Promise<readonly (ModuleDatum & { readonly module: string })[]>
+  /** How many values a module keeps on a host, for its accounts too. */
+  countModule(module: string, host: string): Promise<number>
+  /** Deletes them; gives how many there were. */
+  removeModule(module: string, host: string): Promise<number>
 }

@@ -110,6 +110,7 @@ export class Rig {
       defaultHost: host,
       host: (name) => (name === host ? served : undefined),
       asksForCertificates: false,
+      noteAnonymous: async () => undefined,
       purgeAnonymous: async () => undefined,
       router,
       sessions,

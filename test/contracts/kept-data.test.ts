@@ -127,6 +127,87 @@ describe.each(storageNames)('%s', (name) => {
     })
   })
 
+  it('who is connected without an account is known until he is gone', async () => {
+    for (const user of ['b', 'a', 'b']) await storage.anonymous.add(user, host)
+    await storage.anonymous.add('c', 'b.example')
+    expect(await storage.anonymous.list(host)).toEqual(['a', 'b'])
+    await storage.last.set('a', host, { seconds: 1, status: '' })
+    await storage.anonymous.remove('a', host)
+    expect(await storage.last.get('a', host)).toBeDefined()
+    await storage.removeAccount('b', host)
+    expect(await storage.anonymous.list(host)).toEqual([])
+    expect(await storage.anonymous.list('b.example')).toEqual(['c'])
+  })
+
+  describe('what modules keep', () => {
+    const ann = { module: 'mod_a', user: 'ann', host }
+    const limits = { keys: 2, bytes: 10 }
+    const set = (owner: typeof ann, key: string, value: string | undefined) =>
+      storage.moduleData.update(owner, key, () => value, limits)
+
+    it('is each one’s own', async () => {
+      const owners = [
+        ann,
+        { ...ann, user: 'bob' },
+        { ...ann, user: '' },
+        { ...ann, module: 'mod_b' },
+        { ...ann, host: 'b.example' },
+      ]
+      for (const [n, owner] of owners.entries()) await set(owner, 'k', `${n}`)
+      for (const [n, owner] of owners.entries()) {
+        expect(await storage.moduleData.get(owner, 'k')).toBe(`${n}`)
+        expect(await storage.moduleData.list(owner)).toEqual([{ key: 'k', value: `${n}` }])
+      }
+      expect(await storage.moduleData.ofAccount('ann', host)).toEqual([
+        { module: 'mod_a', key: 'k', value: '0' },
+        { module: 'mod_b', key: 'k', value: '3' },
+      ])
+      expect(await storage.moduleData.countModule('mod_a', host)).toBe(3)
+      expect(await storage.moduleData.removeModule('mod_a', host)).toBe(3)
+      expect(await Promise.all(owners.map((owner) => storage.moduleData.get(owner, 'k')))).toEqual([
+        undefined,
+        undefined,
+        undefined,
+        '3',
+        '4',
+      ])
+      await storage.removeHost(host)
+      expect(await storage.moduleData.get({ ...ann, module: 'mod_b' }, 'k')).toBeUndefined()
+      expect(await storage.moduleData.get({ ...ann, host: 'b.example' }, 'k')).toBe('4')
+    })
+
+    it('changes with nothing in between, and not at all when that throws', async () => {
+      const more = (old: string | undefined) => `${Number(old ?? 0) + 1}`
+      await Promise.all(Array.from({ length: 20 }, () => storage.moduleData.update(ann, 'n', more, limits)))
+      expect(await storage.moduleData.get(ann, 'n')).toBe('20')
+      const failing = storage.moduleData.update(
+        ann,
+        'n',
+        () => {
+          throw new Error('mine')
+        },
+        limits,
+      )
+      await expect(failing).rejects.toThrow('mine')
+      expect(await storage.moduleData.get(ann, 'n')).toBe('20')
+      await set(ann, 'n', undefined)
+      expect(await storage.moduleData.list(ann)).toEqual([])
+    })
+
+    it('is no more than it may be', async () => {
+      expect(await set(ann, 'a', '123')).toBe('done')
+      expect(await set(ann, 'b', 'ü234')).toBe('done')
+      expect(await set(ann, 'b', 'ü2345')).toBe('full')
+      expect(await set(ann, 'c', '')).toBe('full')
+      expect(await set(ann, 'a', '12')).toBe('done')
+      expect(await set(ann, 'b', 'ü2345')).toBe('done')
+      expect(await storage.moduleData.list(ann)).toEqual([
+        { key: 'a', value: '12' },
+        { key: 'b', value: 'ü2345' },
+      ])
+    })
+  })
+
   describe('what is kept for an account', () => {
     const fill = async (user: string): Promise<void> => {
       await storage.accounts.create(user, host, [])
@@ -150,6 +231,8 @@ describe.each(storageNames)('%s', (name) => {
         listed: true,
       }))
       await storage.vcards.set(user, host, '<vCard/>')
+      const owner = { module: 'mod_x', user, host }
+      await storage.moduleData.update(owner, 'k', () => '{"n":1}', { keys: 9, bytes: 99 })
     }
 
     const exported = async (user: string): Promise<Record<string, readonly (readonly string[])[]>> => {
@@ -173,6 +256,7 @@ describe.each(storageNames)('%s', (name) => {
         account: [['ann@a.example', created, 'false', '2023-11-14T22:13:20Z', 'spam']],
         blocked: [['bad@x']],
         last: [['2023-11-14T22:13:20Z', 'bye']],
+        module_data: [['mod_x', 'k', '{"n":1}']],
         offline: [
           [
             '2023-11-14T22:13:20Z',

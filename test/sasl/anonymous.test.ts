@@ -3,6 +3,7 @@ import Database from 'better-sqlite3'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { TestClient } from '../harness/client.ts'
 import { until } from '../harness/deadline.ts'
+import { temporaryFolder } from '../harness/folder.ts'
 import { type Server, startServer } from '../harness/server.ts'
 import { at, child } from '../harness/stanza.ts'
 
@@ -72,7 +73,11 @@ async function named(domain: string, user: string, password = 'x'): Promise<Test
 
 /** Rows of any kind that are kept for a user. */
 function kept(user: string): number {
-  const database = new Database(`${server.dataDir}/gatehouse.sqlite`, { readonly: true })
+  return keptIn(server, user)
+}
+
+function keptIn({ dataDir }: Server, user: string): number {
+  const database = new Database(`${dataDir}/gatehouse.sqlite`, { readonly: true })
   try {
     const tables = database
       .prepare(
@@ -204,6 +209,41 @@ describe('somebody without an account', () => {
     expect((await again.waitFor('failed')).children[0]?.name).toBe('item-not-found')
     await again.close()
   })
+})
+
+it('what they leave when the server is killed is gone when it has started again, and nothing else', async () => {
+  const folder = temporaryFolder('killed')
+  const config = {
+    hosts: ['localhost'],
+    auth_password_format: 'plain',
+    host_config: { localhost: { auth_method: ['anonymous', 'internal'], anonymous_protocol: 'both' } },
+  }
+  let killed = await startServer({ folder, config })
+  try {
+    await killed.must('register', 'alice', 'localhost', 'pw')
+    const clients = await Promise.all([
+      TestClient.login({ port: killed.port, user: 'alice', password: 'pw' }),
+      ...['gabe', 'anna'].map((user) =>
+        TestClient.login({ port: killed.port, user, password: 'any', mechanism: 'PLAIN' }),
+      ),
+    ])
+    for (const client of clients) {
+      await client.iq('set', "<vCard xmlns='vcard-temp'><FN>Somebody</FN></vCard>")
+      await client.iq('set', "<block xmlns='urn:xmpp:blocking'><item jid='foe@localhost'/></block>")
+    }
+    await killed.kill()
+    // meanwhile one of the names has become an account's
+    const database = new Database(`${killed.dataDir}/gatehouse.sqlite`)
+    database.exec("INSERT INTO accounts (user, host, created) VALUES ('anna', 'localhost', 1)")
+    database.close()
+    expect(['gabe', 'anna', 'alice'].map((user) => keptIn(killed, user))).toEqual([3, 4, 4])
+    killed = await startServer({ folder, config })
+    expect(['gabe', 'anna', 'alice'].map((user) => keptIn(killed, user))).toEqual([0, 3, 4])
+    expect(killed.log()).toContain('removed what people without an account had left')
+  } finally {
+    await killed.stop()
+    folder.remove()
+  }
 })
 
 describe('names of their own choice (login_anon)', () => {

@@ -1,11 +1,13 @@
 /** Everything in one SQLite file. */
 import type { Storage } from '../storage.ts'
 import { SqliteAccounts } from './accounts.ts'
+import { SqliteAnonymous } from './anonymous.ts'
 import { SqliteBlocklists } from './blocklists.ts'
 import { backup, content, restore } from './copies.ts'
 import { Database, type DatabaseOptions } from './database.ts'
 import { SqliteDomains } from './domains.ts'
 import { SqliteLast } from './last.ts'
+import { SqliteModuleData } from './module-data.ts'
 import { SqliteOffline } from './offline.ts'
 import { SqlitePrivates } from './privates.ts'
 import { SqliteRosters } from './rosters.ts'
@@ -23,6 +25,8 @@ export class SqliteStorage implements Storage {
   readonly vcards: SqliteVcards
   readonly blocklists: SqliteBlocklists
   readonly domains: SqliteDomains
+  readonly anonymous: SqliteAnonymous
+  readonly moduleData: SqliteModuleData
 
   constructor(options: DatabaseOptions) {
     this.#database = new Database(options)
@@ -34,6 +38,8 @@ export class SqliteStorage implements Storage {
     this.vcards = new SqliteVcards(this.#database)
     this.blocklists = new SqliteBlocklists(this.#database)
     this.domains = new SqliteDomains(this.#database)
+    this.anonymous = new SqliteAnonymous(this.#database)
+    this.moduleData = new SqliteModuleData(this.#database)
   }
 
   async open(): Promise<void> {

@@ -12,8 +12,10 @@ const applicationId = 0x4761_486f
 export const accountTables = [
   'credentials',
   'accounts',
+  'anonymous_users',
   'blocked',
   'last_activity',
+  'module_data',
   'offline_messages',
   'offline_totals',
   'private_elements',
@@ -157,6 +159,22 @@ const steps: readonly string[] = [
   CREATE TABLE domains (
     host TEXT NOT NULL PRIMARY KEY,
     options TEXT NOT NULL              -- a JSON object
+  ) STRICT, WITHOUT ROWID;
+  `,
+  `
+  CREATE TABLE anonymous_users (
+    user TEXT NOT NULL,
+    host TEXT NOT NULL,
+    PRIMARY KEY (host, user)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE module_data (
+    user TEXT NOT NULL,                -- '' for what belongs to the host
+    host TEXT NOT NULL,
+    module TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (host, user, module, key)
   ) STRICT, WITHOUT ROWID;
   `,
 ]
