@@ -39,6 +39,7 @@ export {
   stop,
 } from './extend/hooks.ts'
 export { iqdisc } from './extend/iqdisc.ts'
+export { type ModuleStore, StoreFull } from './extend/module-store.ts'
 export type { Provided } from './extend/provided.ts'
 export type { Logger } from './log.ts'
 export type { Session, SessionEvent, SessionInfo, Sessions } from './routing/session.ts'

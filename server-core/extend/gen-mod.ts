@@ -3,6 +3,7 @@
  * given; whatever it registers there is taken back when it stops, even if it forgets (Prosody's way). What registers returns
  * what takes that back earlier.
  */
+import type { z } from 'zod'
 import type { Fields, Values } from '../config/fields.ts'
 import type { Logger } from '../log.ts'
 import type { Sessions } from '../routing/session.ts'
@@ -13,6 +14,7 @@ import type { Stanza } from '../xmpp/stanza.ts'
 import type { CommandSpec } from './command.ts'
 import type { IqComponent, IqDiscipline, IqHandler } from './gen-iq-handler.ts'
 import type { HookListener, HookName, Hooks, HookTracer } from './hooks.ts'
+import type { ModuleStore } from './module-store.ts'
 import type { Provided } from './provided.ts'
 import type { Undo } from './registrar.ts'
 
@@ -22,6 +24,10 @@ export interface HostContext {
   readonly version: string
   readonly log: Logger
   readonly storage: Storage
+  /** What the module keeps for itself on this host, by keys; see module-store.ts. */
+  store<T>(schema: z.ZodType<T>): ModuleStore<T>
+  /** The same for an account of this host, with which it goes. */
+  storeOf<T>(user: string, schema: z.ZodType<T>): ModuleStore<T>
   readonly sessions: Sessions
   /** Whether the host has that account; rejects when that cannot be found out. */
   accountExists(user: string): Promise<boolean>

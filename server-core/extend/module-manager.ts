@@ -11,6 +11,7 @@ import { type CommandSpec, checkCommand } from './command.ts'
 import type { IqHandlers } from './gen-iq-handler.ts'
 import type { HostContext, ModuleSpec } from './gen-mod.ts'
 import { type HookRegistry, hookNames } from './hooks.ts'
+import { moduleStore } from './module-store.ts'
 import type { Provided } from './provided.ts'
 import { Registrar } from './registrar.ts'
 import {
@@ -278,6 +279,11 @@ export class ModuleManager {
       version: this.#env.version,
       log,
       storage,
+      store: (schema) => moduleStore(storage.moduleData, { module: owner, user: '', host }, schema),
+      storeOf: (user, schema) => {
+        if (user === '') throw new TypeError('an account has a user; store() is for the host')
+        return moduleStore(storage.moduleData, { module: owner, user, host }, schema)
+      },
       sessions,
       accountExists: (user) => this.#env.accountExists(user, host),
       isLoaded: (module) => this.isLoaded(host, module),

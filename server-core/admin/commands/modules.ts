@@ -62,6 +62,24 @@ export function moduleCommands(server: AdminServer): readonly CommandSpec[] {
       run: (args) => done(server.modules.reload(prepared(args.host), args.module, optionsOf(args.options))),
     }),
     defineCommand({
+      name: 'remove_module_data',
+      doc: 'Delete what a module that does not run keeps on a host, for its accounts too',
+      category,
+      tags,
+      args: { host: hostOf(), module: module() },
+      destroys: 'bulk',
+      result: { kind: 'integer', name: 'removed' },
+      example: 'remove_module_data localhost mod_greet',
+      preview: async (args) => server.storage.moduleData.countModule(args.module, prepared(args.host)),
+      async run(args) {
+        const name = prepared(args.host)
+        if (server.modules.running(name).includes(args.module)) {
+          throw new CommandError(`${args.module} runs on ${args.host}: stop it first, by unload_module`)
+        }
+        return server.storage.moduleData.removeModule(args.module, name)
+      },
+    }),
+    defineCommand({
       name: 'restart_module',
       doc: 'Stop a module of a host and start it again with the options that it has',
       category,
