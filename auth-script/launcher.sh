@@ -31,8 +31,13 @@ true >&2 || exec 2>/dev/null
 small='--max-semi-space-size=1 --heap-growing-percent=5 --single-threaded'
 export MALLOC_ARENA_MAX="${MALLOC_ARENA_MAX:-1}"
 export UV_THREADPOOL_SIZE="${UV_THREADPOOL_SIZE:-8}"
+# These are for the server's own programs: a private folder of libraries, or options that this node may not know, would end it at once.
+unset NODE_OPTIONS LD_LIBRARY_PATH LD_PRELOAD
 # A daemon has no pipe, and descriptor 3 may be a socket of systemd's.
 if [ -n "$LISTEN_FDS" ]; then
   exec "$node" $small "$here/gatehouse-extauth-main.js" "$@"
 fi
-GATEHOUSE_EXTAUTH_ANSWERS=3 exec "$node" $small "$here/gatehouse-extauth-main.js" "$@" 3>&1 1>&2
+# A server gives up for good on a program that ends at once, a few times, and a node that is broken does. It sees the end when nobody
+# holds the pipes any more: this sleep does, for a moment, and a node that has come up ends it.
+{ guard=$(sleep 3 <&4 >&3 2>/dev/null 3>&- 4<&- & echo $!); } 3>&1 4<&0 2>/dev/null
+GATEHOUSE_EXTAUTH_GUARD="$guard" GATEHOUSE_EXTAUTH_ANSWERS=3 exec "$node" $small "$here/gatehouse-extauth-main.js" "$@" 3>&1 1>&2

@@ -9,8 +9,19 @@ const isTerminal = isatty(0)
 const env = { ...process.env }
 // Set by the launcher and systemd for this process alone, not for those that it starts.
 const named = env['GATEHOUSE_EXTAUTH_ANSWERS']
-for (const name of ['GATEHOUSE_EXTAUTH_ANSWERS', 'LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES'])
+const guard = Number(env['GATEHOUSE_EXTAUTH_GUARD'])
+for (const name of [
+  'GATEHOUSE_EXTAUTH_ANSWERS',
+  'GATEHOUSE_EXTAUTH_GUARD',
+  'LISTEN_PID',
+  'LISTEN_FDS',
+  'LISTEN_FDNAMES',
+])
   delete process.env[name]
+
+/** A process that has lived so long has come up, in milliseconds. The launcher's guard ends by itself after three seconds. */
+const cameUp = 1000
+setTimeout(release, cameUp).unref()
 
 let answers: ReturnType<typeof openAnswers> | undefined
 process.exitCode = await run({
@@ -34,13 +45,27 @@ process.exitCode = await run({
     process.on('uncaughtException', handler)
     process.on('unhandledRejection', handler)
   },
-  exit: (status) => process.exit(status),
+  exit: (status) => {
+    release()
+    process.exit(status)
+  },
   threads: Number(env['UV_THREADPOOL_SIZE']) || 4,
   env,
   pid: process.pid,
   uid: process.getuid?.(),
   node: process.execPath,
 })
+release()
+
+/** Whoever waits for the end of this process needs not wait for the launcher's guard as well. */
+function release(): void {
+  if (!(guard > 1) || performance.now() > 2 * cameUp) return
+  try {
+    process.kill(guard)
+  } catch {
+    // it has ended
+  }
+}
 
 /** An installation that is broken. A server gives up for good on a program that ends at once, a few times. */
 async function run(context: ExtauthContext): Promise<number> {

@@ -1,12 +1,13 @@
 /** Where gatehouse-extauth is started under bad circumstances: it says so in a line, answers as configured, and goes on. */
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, chownSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { before, until } from '../harness/deadline.ts'
 import { type ExtauthProgram, frame, startExtauth } from '../harness/extauth.ts'
 import { type Folder, temporaryFolder } from '../harness/folder.ts'
 import { programs } from '../harness/paths.ts'
-import { exited, run } from '../harness/process.ts'
+import { endWithUs, exited, run } from '../harness/process.ts'
 import { extauth } from './in-place.ts'
 
 const isRoot = process.getuid?.() === 0
@@ -51,6 +52,8 @@ test.each([
   ['no environment', 'exec env -i "$0" "$@"'],
   ['an empty PATH', 'PATH=; export PATH; exec "$0" "$@"'],
   ['a PATH of folders that are not there', 'PATH=/none; export PATH; exec "$0" "$@"'],
+  ['options for a node that does not know them', 'NODE_OPTIONS=--no-such-option exec "$0" "$@"'],
+  ['libraries of the server', 'LD_LIBRARY_PATH="$(dirname "$3")" exec "$0" "$@"'],
   ['no HOME', 'unset HOME; exec "$0" "$@"'],
   ['a HOME that is not there, and a strange language', 'HOME=/none LC_ALL=xx_YY.zz exec "$0" "$@"'],
   ['a working directory that is gone', 'mkdir "$3.d" && cd "$3.d" && rmdir "$3.d"; exec "$0" "$@"'],
@@ -217,6 +220,31 @@ test('no node anywhere: it says so, and does not end at once', async () => {
   expect(log).toMatch(/^gatehouse-extauth: there is no node in .*\n$/)
 })
 
+test.each([
+  ['ends', '#!/bin/sh\nexit 1\n'],
+  ['is killed', '#!/bin/sh\nkill -9 $$\n'],
+  ['cannot be started', '#!/none/such\n'],
+  ['is for another machine', '\x7fELF\x02\x01\x01'],
+])(
+  'a node that %s at once: the server sees it end after a while, and what it asks is not lost at once',
+  async (_, node) => {
+    mkdirSync(folder.file('bin'))
+    writeFileSync(folder.file('bin/node'), node, { mode: 0o755 })
+    const path = `${folder.file('bin')}:${process.env['PATH'] ?? ''}`
+    const child = spawn(programs.extauth, [], { env: { PATH: path } })
+    endWithUs(child)
+    const broken: Error[] = []
+    child.stdin.on('error', (error) => broken.push(error))
+    const ended = exited(child)
+    const begun = performance.now()
+    await before(15_000, 'its end', once(child, 'exit'))
+    child.stdin.write(frame('auth:ann:a.test:secret'))
+    await before(15_000, 'the end of its answers', ended)
+    expect(performance.now() - begun).toBeGreaterThan(2500)
+    expect(broken).toEqual([])
+  },
+)
+
 test('a clock that jumps changes no deadline, and no answer', async () => {
   await addAnn()
   // faketime is not everywhere: Node's own clock is moved, an hour with every look at it.
@@ -224,7 +252,8 @@ test('a clock that jumps changes no deadline, and no answer', async () => {
     folder.file('clock.cjs'),
     'let jumps = 0; const now = Date.now; Date.now = () => now() + (jumps++ % 2 ? 1 : -1) * 3600000 * jumps',
   )
-  const program = startIn(`NODE_OPTIONS='--require ${folder.file('clock.cjs')}' exec "$0" "$@"`, ...plain())
+  const main = '"$(dirname "$0")"/gatehouse-extauth-main.js'
+  const program = startIn(`exec node --require ${folder.file('clock.cjs')} ${main} "$@"`, ...plain())
   for (let i = 0; i < 20; i++) await works(program)
   expect(await program.close()).toBe(0)
 })
