@@ -47,10 +47,13 @@ export async function rosterFile(file: AsyncIterable<string>): Promise<PushedCon
 
 async function recordsOf(text: string): Promise<readonly Record4[]> {
   const start = text.trimStart()
-  if (!start.startsWith('[') && !start.startsWith('%')) return csvOf(text)
-  const json = jsonOf(start)
-  return json ?? new ErlangList(text).records()
+  if (start === '') throw new CommandError('the file is empty')
+  if (isJson.test(start)) return jsonOf(start)
+  return /^[[%]/.test(start) ? new ErlangList(text).records() : csvOf(text)
 }
+
+/** `[]` alone is JSON; Erlang's list ends in a dot. */
+const isJson = /^(?:\{|\[\s*(?:\{\s*(?:"[^"]*"\s*:|\})|\]\s*$))/
 
 async function csvOf(text: string): Promise<Record4[]> {
   const records: Record4[] = []
@@ -62,22 +65,28 @@ async function csvOf(text: string): Promise<Record4[]> {
     if (record.length !== 4) {
       throw new CommandError(`entry ${records.length + 1}: four fields are wanted: user,server,group,nick`)
     }
-    records.push([user, server, group, nick])
+    if (records.length > 0 || record.join().toLowerCase() !== csvHeading)
+      records.push([user, server, group, nick])
   }
   return records
 }
 
-function jsonOf(text: string): Record4[] | undefined {
+/** Written by spreadsheets; it is nobody's address. */
+const csvHeading = 'user,server,group,nick'
+
+function jsonOf(text: string): Record4[] {
   let value: unknown
   try {
     value = JSON.parse(text)
-  } catch {
-    return undefined
+  } catch (error) {
+    const why = (error as Error).message.replaceAll(/\s+/g, ' ')
+    throw new CommandError(`the file begins like JSON and is none: ${why}`)
   }
   const parsed = jsonSchema.safeParse(value)
   if (!parsed.success) {
     const place = parsed.error.issues[0]?.path.join('.') ?? ''
-    throw new CommandError(`the file is JSON, but not [{"user", "server", "group", "nick"}] (at ${place})`)
+    const where = place === '' ? '' : ` (at ${place})`
+    throw new CommandError(`the file is JSON, but not [{"user", "server", "group", "nick"}]${where}`)
   }
   return parsed.data.map(({ user, server, group, nick }) => [user, server, group, nick])
 }
@@ -102,6 +111,7 @@ class ErlangList {
       while (this.#oneOf(',', ']') === ',')
     }
     this.#expect('.')
+    if (!/^(?:\s|%[^\n]*(?:\n|$))*$/.test(this.#text.slice(this.#at))) this.#fail('the end of the file')
     return records
   }
 

@@ -16,14 +16,20 @@ export interface Provided {
 /** The rosters of a host's accounts, as an administrator changes them: stored, then pushed to interested resources. */
 export interface RosterService {
   items(user: string): Promise<readonly RosterItem[]>
-  /** Adds the contact or replaces what shows of it; the contact's side stays as it is. */
+  /**
+   * Adds the contact or replaces what shows of it; the contact's side stays as it is. Who may no longer see the account sees
+   * it go.
+   */
   set(
     user: string,
     contact: Jid,
     item: { readonly name: string; readonly groups: readonly string[]; readonly subscription: Subscription },
   ): Promise<void>
-  /** False when it was not there. */
-  remove(user: string, contact: Jid): Promise<boolean>
+  /**
+   * False when it was not there. A request that waits for an answer is no contact: it goes only when that is asked for, or with
+   * the contact. The contact's side stays as it is.
+   */
+  remove(user: string, contact: Jid, what?: 'even-request'): Promise<boolean>
 }
 
 export interface OfflineService {

@@ -174,6 +174,30 @@ describe('a roster', () => {
     expect(await settled(r, j)).toEqual([['push both'], []])
     r.send('<presence/>')
     expect((await settled(r, j))[1]).toEqual([`available from ${r.jid}`])
+    const again = (subs: string) =>
+      server.must('add_rosteritem', mine, 'localhost', user, host, 'Nick', 'Group', subs)
+    await again('to')
+    expect(await settled(r, j)).toEqual([['push to'], [`unavailable from ${r.jid}`]])
+    await again('from')
+    await settled(r, j)
+    await server.must('delete_rosteritem', mine, 'localhost', user, host)
+    expect(await settled(r, j)).toEqual([['push remove'], [`unavailable from ${r.jid}`]])
+    await Promise.all([r.close(), j.close()])
+  })
+
+  it('loses requests that nobody has answered when an administrator clears it', async () => {
+    const { r, j, romeo, juliet } = await together()
+    j.send(`<presence to='${romeo}' type='subscribe'/>`)
+    await settled(j, r)
+    const [user = '', host = ''] = romeo.split('@')
+    expect(await server.must('get_roster', user, host)).toBe('')
+    expect(await server.must('get_roster_count', user, host)).toBe('0')
+    const match = ['none', 'in', romeo, juliet]
+    expect(await server.must('process_rosteritems', 'list', ...match)).toContain(
+      `Matches: ${romeo} ${juliet}`,
+    )
+    await server.must('process_rosteritems', 'delete', ...match, '--yes')
+    expect(await server.must('process_rosteritems', 'list', ...match)).not.toContain('Matches')
     await Promise.all([r.close(), j.close()])
   })
 })

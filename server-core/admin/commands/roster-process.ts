@@ -103,7 +103,9 @@ async function* accounts(server: AdminServer): AsyncGenerator<Jid> {
 
 async function* run(server: AdminServer, caller: Caller, choice: Choice): AsyncGenerator<Row> {
   let total = 0
-  for await (const { user, host } of accounts(server)) total += await server.storage.rosters.count(user, host)
+  for await (const { user, host } of accounts(server)) {
+    total += (await server.storage.rosters.list(user, host)).length
+  }
   if (total === 0) {
     yield ['Roster table is empty.']
     return
@@ -118,7 +120,7 @@ async function* run(server: AdminServer, caller: Caller, choice: Choice): AsyncG
       const contact = parseJid(item.jid)
       if (!contact || !choice.subs.includes(item.subscription) || !choice.asks.includes(askOf(item))) continue
       if (!isMatch(choice.contacts, contact)) continue
-      if (choice.isDelete) await rosterService(server, owner.host).remove(owner.user, contact)
+      if (choice.isDelete) await rosterService(server, owner.host).remove(owner.user, contact, 'even-request')
       const shown = contact.user === '' ? `@${contact.host}` : contact.text
       yield [`Matches: ${owner.text} ${shown}`]
     }

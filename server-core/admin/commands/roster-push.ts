@@ -29,7 +29,7 @@ export function rosterPushCommands(server: AdminServer): readonly CommandSpec[] 
         const prepared = prepareHost(args.host)
         const auth = prepared === undefined ? undefined : server.authenticator(prepared)
         if (prepared === undefined || !auth) {
-          throw new CommandError(`${args.host} is not a host of this server`)
+          throw new CommandError(`'${args.host}' is not a host of this server (${server.hosts.join(', ')})`)
         }
         const problem = rosterTextProblem('', [args.group])
         if (problem !== undefined) throw new CommandError(problem)

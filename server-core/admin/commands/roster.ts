@@ -47,16 +47,16 @@ export function rosterCommands(server: AdminServer): readonly CommandSpec[] {
       result: { kind: 'restuple' },
       example: 'add_rosteritem alice localhost bob example.org Bob Friends both',
       async run(args, caller) {
+        const account = await existingAccount(server, args.localuser, args.localserver, caller.signal)
+        if (!account) {
+          const text = `Cannot add the item because user ${args.localuser}@${args.localserver} does not exist`
+          return { ok: false, text }
+        }
         const subscription = subscriptions.find((known) => known === args.subs)
         if (!subscription) {
           const text = [`Sub ${args.subs} is incorrect. Choose one of the following:`, ...subscriptions].join(
             '\n',
           )
-          return { ok: false, text }
-        }
-        const account = await existingAccount(server, args.localuser, args.localserver, caller.signal)
-        if (!account) {
-          const text = `Cannot add the item because user ${args.localuser}@${args.localserver} does not exist`
           return { ok: false, text }
         }
         const contact = contactJid(args.user, args.server)
@@ -92,9 +92,7 @@ export function rosterCommands(server: AdminServer): readonly CommandSpec[] {
       async run(args, caller) {
         const owner = `${args.localuser}@${args.localserver}`
         const account = await existingAccount(server, args.localuser, args.localserver, caller.signal)
-        if (!account) {
-          return { ok: false, text: `Cannot delete the item because user ${owner} doest not exist` }
-        }
+        if (!account) return noOwner(owner)
         const contact = contactJid(args.user, args.server)
         const existed = await rosterService(server, account.host).remove(account.user, contact)
         if (!existed) return { ok: false, text: `There is no item ${contact.text} in the roster of ${owner}` }
@@ -103,9 +101,11 @@ export function rosterCommands(server: AdminServer): readonly CommandSpec[] {
       async preview(args, caller) {
         const owner = `${args.localuser}@${args.localserver}`
         const account = await existingAccount(server, args.localuser, args.localserver, caller.signal)
+        if (!account) return noOwner(owner)
         const contact = contactJid(args.user, args.server)
-        const item = account && (await server.storage.rosters.get(account.user, account.host, contact.text))
-        if (!item) return { ok: false, text: `There is no item ${contact.text} in the roster of ${owner}` }
+        const item = await server.storage.rosters.get(account.user, account.host, contact.text)
+        if (!item?.listed)
+          return { ok: false, text: `There is no item ${contact.text} in the roster of ${owner}` }
         return { ok: true, text: `The item ${contact.text} would be removed from roster of ${owner}` }
       },
     }),
@@ -141,7 +141,11 @@ export function rosterCommands(server: AdminServer): readonly CommandSpec[] {
         const preparedHost = prepareHost(args.host)
         if (preparedUser === undefined || preparedHost === undefined) return []
         const items = await server.storage.rosters.list(preparedUser, preparedHost)
-        return items.flatMap(itemRows).sort((a, b) => byTexts(a.map(String), b.map(String)))
+        // A request that nobody has answered is no contact yet; clients do not see it either.
+        return items
+          .filter(({ listed }) => listed)
+          .flatMap(itemRows)
+          .sort((a, b) => byTexts(a.map(String), b.map(String)))
       },
     }),
     processRosterItems(server),
@@ -149,9 +153,16 @@ export function rosterCommands(server: AdminServer): readonly CommandSpec[] {
   ]
 }
 
+function noOwner(owner: string): { ok: false; text: string } {
+  return { ok: false, text: `Cannot delete the item because user ${owner} doest not exist` }
+}
+
 function contactJid(name: string, server: string) {
-  const jid = parseJid(name === '' ? server : `${name}@${server}`)
-  if (!jid?.isBare) throw new CommandError('invalid_jid')
+  const text = name === '' ? server : `${name}@${server}`
+  const jid = parseJid(text)
+  if (!jid?.isBare) {
+    throw new CommandError(`'${text}' is not the address of a contact; user and server make it`)
+  }
   return jid
 }
 

@@ -143,9 +143,19 @@ export class Rosters implements RosterService {
         const pendingIn = isSeenByContact(item.subscription) ? undefined : before.pendingIn
         return { ...before, ...item, pendingOut: false, pendingIn, listed: true }
       })
-      this.tellSubscription(user, contact, change, await this.#isBlocked(user, contact))
-      return [this.push(user, jid, change)]
+      const isHidden = await this.#isBlocked(user, contact)
+      const gone = isHidden ? [] : this.#hide(user, contact, change)
+      this.tellSubscription(user, contact, change, isHidden)
+      return [...gone, this.push(user, jid, change)]
     })
+  }
+
+  /**
+   * An administrator's order sends no stanza of a subscription, nor presence: the next one finds its way. But who may no longer
+   * see the account would never hear that it has gone.
+   */
+  #hide(user: string, contact: Jid, { before, after }: RosterChange): Promise<void>[] {
+    return sees(before) && !sees(after) ? [this.postUnavailable(user, contact)] : []
   }
 
   /** Whom the account has blocked does not see its presence, whatever the roster says. */
@@ -157,14 +167,19 @@ export class Rosters implements RosterService {
     return (await this.host.fold('privacy_check_packet', 'allow', asked)) !== 'allow'
   }
 
-  async remove(user: string, contact: Jid): Promise<boolean> {
+  async remove(user: string, contact: Jid, what?: 'even-request'): Promise<boolean> {
+    const jid = contact.bareText
     let wasThere = false
     await this.change(user, async () => {
-      const change = await this.#delete(user, contact.bareText)
-      if (!change.before?.listed) return []
-      wasThere = true
+      const change =
+        what === 'even-request'
+          ? await this.#store.update(user, this.host.host, jid, () => undefined)
+          : await this.#delete(user, jid)
+      wasThere = change.before !== undefined && change.after === undefined
+      if (!wasThere) return []
+      const gone = (await this.#isBlocked(user, contact)) ? [] : this.#hide(user, contact, change)
       this.tellSubscription(user, contact, change)
-      return [this.push(user, contact.bareText, change)]
+      return [...gone, this.push(user, jid, change)]
     })
     return wasThere
   }
@@ -254,6 +269,11 @@ export class Rosters implements RosterService {
     const query = el('query', { xmlns: ns.roster, ver: String(version) }, item)
     return new Stanza(from, to, el('iq', { type: 'set', id, from: from.text, to: to.text }, query))
   }
+}
+
+/** Whether the contact sees the account. */
+function sees(item: RosterItem | undefined): boolean {
+  return item !== undefined && isSeenByContact(item.subscription)
 }
 
 function rosterElement(items: readonly RosterItem[], version: string | undefined): Element {
