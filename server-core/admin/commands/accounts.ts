@@ -7,6 +7,7 @@ import type { AdminServer } from '../admin-server.ts'
 import type { Row } from '../control-protocol.ts'
 import { unhurried } from '../unhurried.ts'
 import {
+  type Account,
   authDeadline,
   doesNotExist,
   existingAccount,
@@ -42,7 +43,7 @@ export function accountCommands(server: AdminServer): readonly CommandSpec[] {
       example: 'ban_account alice localhost "Sent spam"',
       destroys: 'one',
       async run(args, caller) {
-        const account = await existingAccount(server, args.user, args.host, caller.signal)
+        const account = await toBeBanned(server, args.user, args.host, caller.signal)
         if (!account) return doesNotExist(args.user, args.host)
         const ban = { since: Math.floor(Date.now() / 1_000), reason: args.reason, by: caller.login }
         if (!(await server.storage.accounts.setBan(account.user, account.host, ban))) {
@@ -59,7 +60,7 @@ export function accountCommands(server: AdminServer): readonly CommandSpec[] {
         return { ok: true, text }
       },
       async preview(args, caller) {
-        const account = await existingAccount(server, args.user, args.host, caller.signal)
+        const account = await toBeBanned(server, args.user, args.host, caller.signal)
         if (!account) return doesNotExist(args.user, args.host)
         const sessions = sessionsOf(server, args.user, args.host).length
         return {
@@ -78,8 +79,7 @@ export function accountCommands(server: AdminServer): readonly CommandSpec[] {
       example: 'change_password alice localhost "new secret"',
       async run(args, caller) {
         if (args.newpass === '') throw new CommandError('empty_password')
-        const account = findAccount(server, args.user, args.host)
-        if (!account && isMalformed(server, args.host)) throw new CommandError('invalid_jid')
+        const account = wellFormed(server, args.user, args.host)
         if (!account) return doesNotExist(args.user, args.host)
         const deadline = authDeadline(caller.signal)
         if (!(await account.auth.exists(account.user, deadline))) return doesNotExist(args.user, args.host)
@@ -233,10 +233,24 @@ export function accountCommands(server: AdminServer): readonly CommandSpec[] {
   ]
 }
 
-/** Whether the names cannot be an address at all; otherwise the host is merely not ours. */
-function isMalformed(server: AdminServer, hostName: string): boolean {
+/** undefined when the host is not ours; throws CommandError when the names cannot be an address at all. */
+function wellFormed(server: AdminServer, name: string, hostName: string): Account | undefined {
+  const account = findAccount(server, name, hostName)
   const prepared = prepareHost(hostName)
-  return prepared === undefined || server.hosts.includes(prepared)
+  if (!account && (prepared === undefined || server.hosts.includes(prepared))) {
+    throw new CommandError('invalid_jid')
+  }
+  return account
+}
+
+/** The account if it exists; throws CommandError when there can be none of that name. */
+async function toBeBanned(
+  server: AdminServer,
+  name: string,
+  hostName: string,
+  signal: AbortSignal,
+): Promise<Account | undefined> {
+  return wellFormed(server, name, hostName) && existingAccount(server, name, hostName, signal)
 }
 
 async function* banned(server: AdminServer, hostName: string): AsyncGenerator<Row> {

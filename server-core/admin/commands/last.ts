@@ -15,6 +15,19 @@ export function dateText(seconds: number): string {
   return new Date(seconds * 1_000).toISOString().replace('.000Z', 'Z')
 }
 
+/** With microseconds, as ejabberd has it. */
+function nowText(): string {
+  const micros = Math.floor((performance.timeOrigin + performance.now()) * 1_000)
+  const rest = String(micros % 1_000_000).padStart(6, '0')
+  return dateText(Math.floor(micros / 1_000_000)).replace('Z', `.${rest}Z`)
+}
+
+/** ejabberd's words, which scripts look for. */
+const neverSeen = "Registered but didn't login"
+
+/** The last second of the year 9999: dates have four digits. */
+const latest = 253_402_300_799
+
 export function lastCommands(server: AdminServer): readonly CommandSpec[] {
   const category = 'last'
   const tags = ['last']
@@ -35,12 +48,12 @@ export function lastCommands(server: AdminServer): readonly CommandSpec[] {
       example: 'get_last alice localhost',
       async run(args, caller) {
         const account = await neededAccount(server, args.user, args.host, caller.signal)
-        if (sessionsOf(server, args.user, args.host).length > 0) return [[new Date().toISOString(), 'ONLINE']]
+        if (sessionsOf(server, args.user, args.host).length > 0) return [[nowText(), 'ONLINE']]
         const last = await lastService(server, account.host).get(account.user)
         if (last) return [[dateText(last.seconds), last.status]]
         const record = await server.storage.accounts.get(account.user, account.host)
         if (!record) throw new CommandError(`User ${args.user}@${args.host} has never been seen`)
-        return [[dateText(record.created), 'registered, never seen']]
+        return [[dateText(record.created), neverSeen]]
       },
     }),
     defineCommand({
@@ -71,8 +84,11 @@ export function lastCommands(server: AdminServer): readonly CommandSpec[] {
       example: 'set_last alice localhost 1500045311 "Gone fishing"',
       async run(args, caller) {
         const { timestamp, status } = args
-        if (timestamp < 0 || timestamp > 253_402_300_799)
-          throw new CommandError(`Wrong timestamp: ${timestamp}`)
+        if (timestamp < 0 || timestamp > latest) {
+          throw new CommandError(
+            `Wrong timestamp: ${timestamp}. It is a number of seconds since 1970, from 0 to ${latest}`,
+          )
+        }
         const account = await existingAccount(server, args.user, args.host, caller.signal)
         if (!account) return doesNotExist(args.user, args.host)
         await lastService(server, account.host).set(account.user, { seconds: timestamp, status })

@@ -25,15 +25,13 @@ export function privateCommands(server: AdminServer): readonly CommandSpec[] {
         const account = await neededAccount(server, args.user, args.host, caller.signal)
         const store = server.provided(account.host, 'private')
         if (!store) throw new CommandError(notLoaded(account.host))
-        const kept = await store.get(account.user, args.ns)
-        if (kept !== undefined) return kept
         const empty = isQualifiedName(args.element)
           ? elementToString(el(args.element, { xmlns: args.ns }))
           : undefined
         if (empty === undefined || parseElement(empty).element === undefined) {
           throw new CommandError(`'${args.element}' is not the name of an element`)
         }
-        return empty
+        return (await store.get(account.user, args.ns)) ?? empty
       },
     }),
     defineCommand({

@@ -197,15 +197,21 @@ function withSubfields(card: Element, name: string, subname: string, contents: r
   return replaced(card, name, [field, ...others], (_, element) => element)
 }
 
-/** `a;b;;c` is a, b, c; `\;` is a literal semicolon; a JSON array of texts is taken as it is. */
+/** `a;b;;c` is a, b, c; `\;` is a literal semicolon; a JSON array of texts is taken as it is. Throws CommandError. */
 function listOf(text: string): string[] {
-  if (text.trimStart().startsWith('[')) {
-    try {
-      const list: unknown = JSON.parse(text)
-      if (Array.isArray(list) && list.every((item) => typeof item === 'string')) return list
-    } catch {
-      // no JSON: an ordinary text that begins with a bracket
-    }
+  const list = text.trimStart().startsWith('[') ? jsonOf(text) : undefined
+  if (Array.isArray(list)) {
+    if (list.every((item) => typeof item === 'string')) return list
+    throw new CommandError('contents is a JSON array, and all of its values must be texts')
   }
   return [...text.matchAll(/(?:\\.|[^;\\]|\\$)+/gs)].map(([part]) => part.replace(/\\([;\\])/g, '$1'))
+}
+
+/** undefined for an ordinary text that begins with a bracket. */
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
