@@ -1,11 +1,12 @@
 /** The words behind a command's name → its parameters: which form they are, files and standard input read, gaps asked for. */
+import type { FileHandle } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type {
   ArgumentDescription,
   CommandDescription,
   JsonValue,
 } from '../server-core/admin/control-protocol.ts'
-import { meaningOf, UsageError, type Word } from './words.ts'
+import { FileError, meaningOf, UsageError, type Word } from './words.ts'
 
 /** A wrong number of words; the caller shows the command's page. */
 export class WrongCount extends Error {
@@ -51,9 +52,11 @@ export async function buildArguments(
   source: ArgumentSource,
 ): Promise<Arguments> {
   const byName = isWords(given) ? undefined : fromNames(command, given)
-  const words = isWords(given) ? given : (byName?.words ?? [])
+  const { words, options } = isWords(given)
+    ? withoutOptions(command, given)
+    : (byName ?? { words: [], options: {} })
   const names = byName?.names ?? chooseForm(command, hosts, words, () => source.ask !== undefined)
-  const params: Record<string, JsonValue> = {}
+  const params: Record<string, JsonValue> = { ...options }
   let file: AsyncIterator<string> | undefined
   let newFile: string | undefined
   let stdinUser: string | undefined
@@ -99,6 +102,31 @@ export function isWords(given: Given): given is readonly Word[] {
   return Array.isArray(given)
 }
 
+/** Takes out the command's own options: `--name VALUE` or `--name=VALUE`, unless they are behind `--`. Throws UsageError. */
+function withoutOptions(
+  command: CommandDescription,
+  given: readonly Word[],
+): { readonly words: readonly Word[]; readonly options: Readonly<Record<string, string>> } {
+  const named = command.args.filter(({ option }) => option)
+  if (named.length === 0) return { words: given, options: {} }
+  const words: Word[] = []
+  const options: Record<string, string> = {}
+  for (let i = 0; i < given.length; i++) {
+    const word = given[i] as Word
+    const [, flag = '', value] = /^(--[^=]+)(?:=(.*))?$/s.exec(word.literal ? '' : word.text) ?? []
+    const argument = named.find(({ name }) => `--${name}` === flag)
+    if (!argument) {
+      words.push(word)
+      continue
+    }
+    const text = value ?? given[++i]?.text
+    if (text === undefined) throw new UsageError(`${flag} needs a value: ${argument.doc}`)
+    const { name } = argument
+    options[name] = options[name] === undefined ? text : `${options[name]};${text}`
+  }
+  return { words, options }
+}
+
 /** Whether all that the command needs stands there: no file, no standard input, nothing that is written here. */
 export function isPlainText(command: CommandDescription, given: Given): boolean {
   if (command.args.some(({ names }) => names?.endsWith('file'))) return false
@@ -116,8 +144,17 @@ export function hasGaps(command: CommandDescription, given: Given): boolean {
 function fromNames(
   command: CommandDescription,
   values: Readonly<Record<string, JsonValue>>,
-): { readonly names: readonly string[]; readonly words: readonly Word[] } {
-  const given = Object.keys(values).filter((name) => values[name] !== null)
+): {
+  readonly names: readonly string[]
+  readonly words: readonly Word[]
+  readonly options: Readonly<Record<string, string>>
+} {
+  const all = Object.keys(values).filter((name) => values[name] !== null)
+  const isOption = (name: string) => command.args.some((arg) => arg.name === name && arg.option)
+  const options = Object.fromEntries(
+    all.filter(isOption).map((name) => [name, textFrom(name, values[name] ?? null)]),
+  )
+  const given = all.filter((name) => !isOption(name))
   const unknown = given.find((name) => !command.args.some((argument) => argument.name === name))
   if (unknown !== undefined) {
     const known = command.args.map(({ name }) => name).join(', ') || 'none'
@@ -130,7 +167,7 @@ function fromNames(
   const gap = form.names.find((name) => !given.includes(name))
   if (gap !== undefined) throw new UsageError(`argument '${gap}' is missing`)
   const words = form.names.map((name) => ({ text: textFrom(name, values[name] ?? null), literal: true }))
-  return { names: form.names, words }
+  return { names: form.names, words, options }
 }
 
 function textFrom(name: string, value: JsonValue): string {
@@ -195,13 +232,13 @@ async function textOf(
   let text = ''
   for await (const part of decoded(chunks, name)) {
     text += part
-    if (text.length > 1_000_000) throw new UsageError(`${name} is too long for an argument`)
+    if (text.length > 1_000_000) throw new FileError(`${name} is too long for an argument`)
   }
   // The line end that every editor and echo puts there.
   return text.replace(/\r?\n$/, '')
 }
 
-/** UTF-8 in portions that fit a line; throws UsageError with a sentence. */
+/** UTF-8 in portions that fit a line; throws FileError. */
 async function* decoded(chunks: AsyncIterable<Buffer | string>, name: string): AsyncGenerator<string> {
   const decoder = new TextDecoder('utf-8', { fatal: true })
   try {
@@ -212,28 +249,38 @@ async function* decoded(chunks: AsyncIterable<Buffer | string>, name: string): A
     const rest = decoder.decode()
     if (rest !== '') yield rest
   } catch (error) {
-    if (error instanceof TypeError) throw new UsageError(`${name} is not UTF-8 text`)
+    if (error instanceof TypeError) throw new FileError(`${name} is not UTF-8 text`)
     throw unreadable(error, name)
   }
 }
 
 /** Opened at once, so that a missing file is noticed before anything is asked of the server. */
 async function opened(path: string, cwd: string): Promise<AsyncIterable<Buffer | string>> {
+  return (await openedFile(path, cwd)).createReadStream()
+}
+
+/** Throws FileError. */
+export async function openedFile(path: string, cwd: string): Promise<FileHandle> {
+  if (path === '') throw new FileError('Cannot read a file without a name')
   const { open } = await import('node:fs/promises')
   try {
-    return (await open(resolve(cwd, path))).createReadStream()
+    const handle = await open(resolve(cwd, path))
+    if (!(await handle.stat()).isDirectory()) return handle
+    await handle.close()
   } catch (error) {
     throw unreadable(error, path)
   }
+  throw new FileError(`Cannot read ${path}: ${reasons['EISDIR']}`)
 }
 
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: 'no such file',
+  ENOTDIR: 'no such file',
   EACCES: 'permission denied',
   EISDIR: 'it is a folder',
 }
 
 function unreadable(error: unknown, name: string): unknown {
   const { code } = error as NodeJS.ErrnoException
-  return code === undefined ? error : new UsageError(`Cannot read ${name}: ${reasons[code] ?? code}`)
+  return code === undefined ? error : new FileError(`Cannot read ${name}: ${reasons[code] ?? code}`)
 }

@@ -2,17 +2,15 @@
  * `batch FILE|-`: the commands of a file, one a line, on one connection. In order: many are on their way, and the server runs one
  * after the other. With --jobs: some at a time, for the lines do not depend on each other. Results keep the order of the lines.
  */
-import { open } from 'node:fs/promises'
-import { resolve } from 'node:path'
 import { errorCodes } from '../server-core/admin/control-protocol.ts'
-import { isPlainText, isWords } from './arguments.ts'
+import { isPlainText, isWords, openedFile } from './arguments.ts'
 import { type BatchLine, understood } from './batch-line.ts'
 import { type Client, Refused } from './client.ts'
 import { type Line, linesOf } from './lines.ts'
 import { isLocal } from './local.ts'
 import { exit, type Program, Stopped } from './run.ts'
 import type { Output } from './terminal.ts'
-import { UsageError, type Word } from './words.ts'
+import { FileError, UsageError, type Word } from './words.ts'
 
 /** Lines that are on their way in order: enough to keep both ends busy. */
 const ahead = 64
@@ -53,18 +51,11 @@ async function openSource(program: Program, words: readonly Word[]): Promise<Sou
     const input = program.context.stdin
     return { name: '-', input, isStdin: true, size: undefined, close: () => void input.destroy() }
   }
-  try {
-    const handle = await open(resolve(program.context.cwd, file.text))
-    const stat = await handle.stat()
-    if (stat.isDirectory()) throw new UsageError(`Cannot read ${file.text}: it is a folder`)
-    const size = stat.isFile() ? stat.size : undefined
-    const input = handle.createReadStream()
-    return { name: file.text, input, isStdin: false, size, close: () => void input.destroy() }
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === undefined) throw error
-    throw new UsageError(`Cannot read ${file.text}: ${code === 'ENOENT' ? 'no such file' : code}`)
-  }
+  const handle = await openedFile(file.text, program.context.cwd)
+  const stat = await handle.stat()
+  const size = stat.isFile() ? stat.size : undefined
+  const input = handle.createReadStream()
+  return { name: file.text, input, isStdin: false, size, close: () => void input.destroy() }
 }
 
 /** When a line may print. */
@@ -277,7 +268,9 @@ class Batch {
   async #codeOf(error: unknown, child: Program): Promise<number | undefined> {
     if (error instanceof Refused && error.code === errorCodes.notRun) return undefined
     if (this.#fatal instanceof Stopped) return undefined
-    if (error instanceof UsageError || error instanceof Refused) return child.failed(error)
+    if (error instanceof UsageError || error instanceof FileError || error instanceof Refused) {
+      return child.failed(error)
+    }
     this.#fatal ??= error
     return undefined
   }

@@ -1,5 +1,10 @@
 /** Help: of the program, of the commands (which the server describes), by name, by pattern, by tag. */
-import type { CommandDescription, Description, ResultShape } from '../server-core/admin/control-protocol.ts'
+import type {
+  ArgumentDescription,
+  CommandDescription,
+  Description,
+  ResultShape,
+} from '../server-core/admin/control-protocol.ts'
 import { localCommands } from './local.ts'
 import { globalOptions } from './options.ts'
 import { displayWidth, type Style } from './terminal.ts'
@@ -56,9 +61,13 @@ export function withLocal(commands: readonly CommandDescription[]): CommandDescr
 }
 
 function commandLine(command: CommandDescription): string {
-  return [command.name, ...command.args.map(({ name, optional }) => (optional ? `[${name}]` : name))].join(
-    ' ',
-  )
+  return [command.name, ...command.args.map(argumentWord)].join(' ')
+}
+
+/** How a command line shows an argument. */
+export function argumentWord({ name, optional, option }: ArgumentDescription): string {
+  const word = option ? `--${name} VALUE` : name
+  return optional ? `[${word}]` : word
 }
 
 /** Two columns when there is room for both, else the description below the command. */
@@ -114,9 +123,10 @@ export function page(command: CommandDescription, { style, width }: HelpOptions)
   const labelled = (label: string, text: string) => `  ${style.bold(`${label}:`)} ${text}`
   const parts = ['', labelled('Command Name', command.name)]
   if (command.args.length > 0) {
-    const names = command.args.map(({ name, type, optional }) =>
-      optional ? `[${name}::${type}]` : `${name}::${type}`,
-    )
+    const names = command.args.map(({ name, type, optional, option }) => {
+      const word = `${option ? '--' : ''}${name}::${type}`
+      return optional ? `[${word}]` : word
+    })
     const longest = Math.max(...names.map((name) => name.length))
     const indent = 13
     const lines = command.args.map((arg, i) => {

@@ -1,5 +1,6 @@
 /** The manual page (man(7)), made of what the commands say of themselves: the same text as help and the manual. */
 import type { CommandDescription, ResultShape } from '../server-core/admin/control-protocol.ts'
+import { argumentWord } from './help.ts'
 import { globalOptions } from './options.ts'
 
 /** `commands` with those of the program itself. */
@@ -65,8 +66,10 @@ export function manPage(commands: readonly CommandDescription[]): string {
 
 function entry(command: CommandDescription): string[] {
   const { name, doc, args, destroys, example } = command
-  const words = args.map(({ name: arg, optional }) => (optional ? `[${arg}]` : arg))
-  const line = [`\\fB${escaped(name)}\\fR`, ...words.map((word) => `\\fI${escaped(word)}\\fR`)].join(' ')
+  const line = [
+    `\\fB${escaped(name)}\\fR`,
+    ...args.map(argumentWord).map((word) => `\\fI${escaped(word)}\\fR`),
+  ].join(' ')
   const notes = args.map(({ name: arg, doc: about }) => `${arg}: ${about}.`)
   const bulk = destroys === 'bulk' ? ['Asks on a terminal; elsewhere it needs --yes.'] : []
   const one = destroys === 'one' ? ['Asks on a terminal.'] : []

@@ -2,7 +2,7 @@
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Output } from './terminal.ts'
-import { UsageError } from './words.ts'
+import { FileError, UsageError } from './words.ts'
 
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such folder',
@@ -20,7 +20,7 @@ export class NewFile {
   readonly #out: Output | undefined
   #handle: FileHandle | undefined
 
-  /** '-' is standard output, which must not be a terminal. Throws UsageError before anything is asked of the server. */
+  /** '-' is standard output, which must not be a terminal. Throws FileError or UsageError before anything is asked of the server. */
   static async at(path: string, out: Output): Promise<NewFile> {
     if (path !== '-') {
       const file = new NewFile(path, undefined)
@@ -72,6 +72,6 @@ export class NewFile {
 
   #failed(error: unknown): never {
     const { code = '' } = error as NodeJS.ErrnoException
-    throw new UsageError(`Cannot write ${this.#path}: ${reasons[code] ?? code}`)
+    throw new FileError(`Cannot write ${this.#path}: ${reasons[code] ?? code}`)
   }
 }

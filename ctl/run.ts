@@ -4,6 +4,7 @@ import {
   type ArgumentDescription,
   type CommandDescription,
   type Description,
+  errorCodes,
   type JsonValue,
   methods,
 } from '../server-core/admin/control-protocol.ts'
@@ -17,6 +18,7 @@ import { CannotWrite, type Output, type OutputStream, outputTo, ReaderGone, styl
 import {
   type CommandLine,
   commandName,
+  FileError,
   type GlobalOptions,
   type OutputFormat,
   parseCommandLine,
@@ -413,9 +415,10 @@ export class Program {
       await this.err.write(`${error.message}\n`)
       return exit.noServer
     }
-    if (error instanceof Refused) {
+    if (error instanceof Refused || error instanceof FileError) {
       const isJson = this.format === 'json' || this.format === 'jsonl'
-      const { code, message } = error
+      const { message } = error
+      const code = error instanceof Refused ? error.code : errorCodes.failed
       await this.err.write(
         isJson ? `${JSON.stringify({ error: { code, message } })}\n` : `Error: "${message}"\n`,
       )

@@ -45,6 +45,11 @@ export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
+/** A file of the caller's that cannot be read or written; exit 1. */
+export class FileError extends Error {
+  override readonly name = 'FileError'
+}
+
 /** What commander makes of the words before `--`. */
 export type OptionParser = (words: readonly string[]) => {
   readonly options: GlobalOptions

@@ -12,6 +12,8 @@ export interface ArgumentMeta {
   /** Made here, so asked for twice. */
   readonly isNew?: true
   readonly names?: ArgumentDescription['names']
+  /** On the command line it is an option: `--name VALUE`. */
+  readonly option?: true
   /** What is usually given, where the check is the command's own. */
   readonly choices?: readonly string[]
 }
@@ -81,13 +83,14 @@ export class CommandRegistry {
 
 export function describeCommand(spec: CommandSpec): CommandDescription {
   const names = Object.keys(spec.args)
+  const args = names.map((name) => describeArgument(name, spec.args[name] as z.ZodType))
   return {
     name: spec.name,
     doc: spec.doc,
     category: spec.category,
     tags: spec.tags,
-    args: names.map((name) => describeArgument(name, spec.args[name] as z.ZodType)),
-    forms: spec.forms ?? [{ names }],
+    args,
+    forms: spec.forms ?? [{ names: names.filter((_, i) => !args[i]?.option) }],
     result: spec.result,
     example: spec.example,
     ...(spec.destroys === undefined ? {} : { destroys: spec.destroys }),
@@ -108,6 +111,7 @@ export function describeArgument(name: string, schema: z.ZodType): ArgumentDescr
     ...(choices ? { choices } : {}),
     ...(meta.isNew ? { isNew: true } : {}),
     ...(meta.names ? { names: meta.names } : {}),
+    ...(meta.option ? { option: true } : {}),
   }
 }
 

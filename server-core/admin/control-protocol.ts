@@ -44,6 +44,8 @@ export interface ArgumentDescription {
   /** A secret that is made here, so it is asked for twice. */
   readonly isNew?: true
   readonly optional: boolean
+  /** Given as `--name VALUE`, not among the others; given several times, the values are joined with `;`. */
+  readonly option?: true
   /** Values to choose from, where they are few. */
   readonly choices?: readonly string[]
   /**

@@ -1,6 +1,7 @@
 /** The table of docs/commands.md is the table of commands. */
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { argumentWord } from '../../ctl/help.ts'
 import { localCommands } from '../../ctl/local.ts'
 import { describeCommand } from '../../server-core/admin/command-registry.ts'
 import { coreFamilies, extraFamilies } from '../../server-core/admin/commands/index.ts'
@@ -9,7 +10,7 @@ import { bareServer } from '../harness/admin.ts'
 import { root } from '../harness/paths.ts'
 
 function row(command: CommandDescription): string {
-  const args = command.args.map(({ name, optional }) => (optional ? `[${name}]` : name)).join(' ')
+  const args = command.args.map(argumentWord).join(' ')
   const mark = command.destroys === 'bulk' ? ' ‼' : command.destroys === 'one' ? ' !' : ''
   return `| \`${command.name}\`${mark} | ${args} | ${command.doc} |`
 }

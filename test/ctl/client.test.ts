@@ -245,7 +245,7 @@ test('a file of any size is sent in portions, and big lists come back', async ()
   const piped = await ctl(['--socket', path, 'lines', '-', '--output', 'json'], { input: 'abc\r\nd' })
   expect(JSON.parse(piped.stdout)).toEqual([3, 1])
   const binary = await ctl(['--socket', path, 'lines', '-'], { input: Buffer.from([0x61, 0xff, 0x0a]) })
-  expect(binary).toEqual({ code: 2, stdout: '', stderr: 'Error: standard input is not UTF-8 text\n' })
+  expect(binary).toEqual({ code: 1, stdout: '', stderr: 'Error: "standard input is not UTF-8 text"\n' })
 })
 
 test.each(['-h', '--ouput'])('%s where the command stands is an option that there is not', async (word) => {

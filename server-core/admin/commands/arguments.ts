@@ -15,6 +15,11 @@ export function word(description: string, choices?: readonly string[]) {
     .meta({ description, ...(choices ? { choices } : {}) })
 }
 
+/** Texts that may be left out, each given as `--name VALUE`; the command gets them joined with `;`. */
+export function option(description: string) {
+  return text(description, { option: true }).optional()
+}
+
 /** Elements as XML: the command itself says what is wrong with them. */
 export function xml(description: string) {
   return text(description)

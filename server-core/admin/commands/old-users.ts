@@ -5,7 +5,7 @@ import type { AdminServer } from '../admin-server.ts'
 import type { ResultShape, Row } from '../control-protocol.ts'
 import { sideBySide } from '../side-by-side.ts'
 import { unhurried } from '../unhurried.ts'
-import { host, integer, word } from './arguments.ts'
+import { host, integer, option } from './arguments.ts'
 import { endedEarly } from './ended-early.ts'
 import { lastService } from './last.ts'
 
@@ -15,7 +15,7 @@ const result: ResultShape = { kind: 'list', columns: [{ name: 'text', type: 'str
 export function oldUserCommands(server: AdminServer): readonly CommandSpec[] {
   const category = 'accounts'
   const days = () => integer('days without being seen')
-  const except = () => word('addresses that stay whatever their age, separated by ;').optional()
+  const except = () => option('address that stays whatever its age; may be given several times')
   return [
     defineCommand({
       name: 'delete_old_users',
@@ -23,7 +23,6 @@ export function oldUserCommands(server: AdminServer): readonly CommandSpec[] {
       category,
       tags: ['accounts', 'purge'],
       args: { days: days(), except: except() },
-      forms: [{ names: ['days'] }, { names: ['days', 'except'] }],
       result,
       example: 'delete_old_users 365',
       destroys: 'bulk',
@@ -36,7 +35,6 @@ export function oldUserCommands(server: AdminServer): readonly CommandSpec[] {
       category,
       tags: ['accounts', 'purge'],
       args: { host: host('host of the accounts'), days: days(), except: except() },
-      forms: [{ names: ['host', 'days'] }, { names: ['host', 'days', 'except'] }],
       result,
       example: 'delete_old_users_vhost localhost 365',
       destroys: 'bulk',
@@ -76,7 +74,7 @@ async function oldUsers(
   except: string | undefined,
 ): Promise<Jid[]> {
   if (days < 0) throw new CommandError('days must not be negative')
-  const kept = new Set((except ?? '').split(';').map((text) => parseJid(text)?.bareText))
+  const kept = keptAddresses(except)
   const before = now() - days * day
   const services = hosts.map((name) => ({ name, last: lastService(server, name) }))
   const old: Jid[] = []
@@ -90,6 +88,22 @@ async function oldUsers(
     }
   }
   return old
+}
+
+/** Whoever is named wrongly would be deleted, so a name that is no account's address is an error. */
+function keptAddresses(except: string | undefined): ReadonlySet<string> {
+  const texts = (except ?? '').split(';').filter((text) => text.trim() !== '')
+  return new Set(
+    texts.map((text) => {
+      const jid = parseJid(text.trim())
+      if (!jid?.isBare || jid.user === '') {
+        throw new CommandError(
+          `except: '${text}' is not the address of an account, such as alice@example.org`,
+        )
+      }
+      return jid.text
+    }),
+  )
 }
 
 function isOnline(server: AdminServer, jid: Jid): boolean {
