@@ -5,6 +5,7 @@
 import type { Session } from '../routing/session.ts'
 import type { Subscription } from '../storage/storage.ts'
 import { type Element, el, getSubtag, getSubtagCdata, withAttributes } from '../xml/element.ts'
+import { blocklist } from '../xmpp/blocklist.ts'
 import { StanzaError } from '../xmpp/errors.ts'
 import { type Jid, parseJid } from '../xmpp/jid.ts'
 import { Stanza } from '../xmpp/stanza.ts'
@@ -30,19 +31,22 @@ export class Presence {
     this.#c2s = c2s
   }
 
-  /** Reads the subscription lists, before the session opens. */
+  /** Reads the subscription lists, and whom the account has blocked and is not seen by, before the session opens. */
   async load(): Promise<void> {
     const { user, host } = this.#c2s.jid
-    const lists = await this.#c2s.server.hooks.fold(
+    const { hooks } = this.#c2s.server
+    const lists = await hooks.fold(
       'roster_get_subscription_lists',
       host,
       { from: [], to: [] },
       { user, host },
     )
-    if (lists.failed) {
+    const blocked = await hooks.fold('privacy_get_user_list', host, { jids: [] }, { user, host })
+    if (lists.failed || blocked.failed) {
       throw new StanzaError('internal-server-error', 'the roster cannot be read now', { type: 'wait' })
     }
-    this.#mayBeSeenBy = lists.from.length > 0 ? new Set(lists.from) : nobody
+    const seenBy = withoutBlocked(lists.from, blocked.jids)
+    this.#mayBeSeenBy = seenBy.length > 0 ? new Set(seenBy) : nobody
     this.#maySee = lists.to.length > 0 ? new Set(lists.to) : nobody
   }
 
@@ -256,4 +260,13 @@ function readPriority(element: Element): number {
     throw new StanzaError('bad-request', 'priority is a whole number from -128 to 127')
   }
   return priority
+}
+
+function withoutBlocked(contacts: readonly string[], blocked: readonly string[]): readonly string[] {
+  if (blocked.length === 0) return contacts
+  const list = blocklist(blocked)
+  return contacts.filter((text) => {
+    const jid = parseJid(text)
+    return jid === undefined || !list.blocks(jid)
+  })
 }

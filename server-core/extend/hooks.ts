@@ -115,6 +115,11 @@ export interface Hooks {
   set_password: { acc: undefined; info: { user: string; host: string } }
   sm_kick_user: { acc: undefined; info: { user: string; host: string } }
   vcard_set: { acc: undefined; info: { user: string; host: string; vcard: Element } }
+  /** A session opens: the addresses that its account has blocked, who do not see it. `failed`: they could not be found out. */
+  privacy_get_user_list: {
+    acc: { readonly jids: readonly string[]; readonly failed?: true }
+    info: { user: string; host: string }
+  }
   privacy_updated_list: {
     acc: undefined
     info: { user: string; host: string; before: readonly string[]; after: readonly string[] }
@@ -210,6 +215,7 @@ export const hookNames: readonly string[] = Object.keys({
   set_password: true,
   sm_kick_user: true,
   vcard_set: true,
+  privacy_get_user_list: true,
   privacy_updated_list: true,
   user_ping_timeout: true,
   api_call: true,

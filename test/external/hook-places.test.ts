@@ -240,6 +240,7 @@ const expected: Readonly<Record<string, readonly [at: string, acc: unknown, info
       'allow',
       { ...bob, stanza: expect.stringContaining('for later'), direction: 'in' },
     ],
+    privacy_get_user_list: [host, { jids: [] }, bob],
     privacy_updated_list: [host, nothing, { ...bob, before: [], after: ['mallory@localhost'] }],
     c2s_presence_in: [host, nothing, { session, stanza: expect.stringContaining('<presence') }],
     c2s_update_presence: [host, expect.stringContaining('<presence'), { session }],

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { Blocklist } from '../../server-core/modules/mod-blocking/blocklist.ts'
 import { modBlocking } from '../../server-core/modules/mod-blocking/mod-blocking.ts'
 import { modRoster } from '../../server-core/modules/mod-roster/mod-roster.ts'
 import { StorageUnavailable, type Subscription } from '../../server-core/storage/storage.ts'
 import { attr, type Element, getSubtag, removeCdata } from '../../server-core/xml/element.ts'
 import { elementToString } from '../../server-core/xml/serialize.ts'
+import { Blocklist } from '../../server-core/xmpp/blocklist.ts'
 import { elsewhere, type FakeSession, here, jid, stanza, startHost, type TestHost, xml } from './host.ts'
 
 let host: TestHost
@@ -226,9 +226,24 @@ describe('presence', () => {
     await subscribe(`page@${elsewhere}`, 'from')
     await block(elsewhere)
     const account = { user: romeo.jid.user, host: here }
-    const lists = await host.hooks.fold('roster_get_subscription_lists', here, { from: [], to: [] }, account)
-    expect(lists).toEqual({ from: [], to: [juliet] })
+    const blocked = await host.hooks.fold('privacy_get_user_list', here, { jids: ['spam.example'] }, account)
+    expect(blocked).toEqual({ jids: ['spam.example', elsewhere] })
   })
+})
+
+it('names of nobody that strangers write to take no place in memory', async () => {
+  const kept = async () => {
+    const holders = await host.hooks.fold('memory_holders', here, [], {})
+    return holders.find(({ name }) => name === 'block lists')?.count
+  }
+  const before = await kept()
+  for (let k = 0; k < 50; k++) {
+    await host.send(`<message from='${juliet}' to='nobody${k}@${here}'><body>Buy</body></message>`)
+  }
+  expect(await kept()).toBe(before)
+  // who is connected, and who has blocked somebody, is at hand
+  await host.send(`<message from='${juliet}' to='${romeo.jid.bareText}'><body>Hi</body></message>`)
+  expect(await kept()).toBe((before ?? 0) + 1)
 })
 
 describe('when the storage is down', () => {
@@ -245,13 +260,8 @@ describe('when the storage is down', () => {
       const text = `<message type='chat' from='${juliet}' to='${romeo.jid.bareText}'><body>Hi</body></message>`
       await host.send(text)
       expect(host.take()).toEqual([expect.stringContaining('internal-server-error')])
-      const lists = await host.hooks.fold(
-        'roster_get_subscription_lists',
-        here,
-        { from: [], to: [] },
-        account,
-      )
-      expect(lists.failed).toBe(true)
+      const blocked = await host.hooks.fold('privacy_get_user_list', here, { jids: [] }, account)
+      expect(blocked.failed).toBe(true)
     } finally {
       delete (host.storage.blocklists as unknown as Record<string, unknown>)['get']
     }

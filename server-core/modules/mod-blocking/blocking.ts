@@ -4,17 +4,17 @@ import type { IqRequest } from '../../extend/gen-iq-handler.ts'
 import type { HostContext } from '../../extend/gen-mod.ts'
 import { type Hooks, type Stop, stop } from '../../extend/hooks.ts'
 import { attr, type Element, el, localName, removeCdata } from '../../xml/element.ts'
+import { type Blocklist, blocklist } from '../../xmpp/blocklist.ts'
 import { StanzaError } from '../../xmpp/errors.ts'
 import { type Jid, makeJid, parseJid } from '../../xmpp/jid.ts'
 import { ns } from '../../xmpp/namespaces.ts'
 import { Stanza } from '../../xmpp/stanza.ts'
-import { type Blocklist, blocklist } from './blocklist.ts'
 
-/** Lists that are kept in memory; the one read first goes first. */
+/** Lists that are kept in memory; the one that was used longest ago goes first. */
 const maxKept = 10_000
 
 type Verdict = Hooks['privacy_check_packet']['acc']
-type Lists = Hooks['roster_get_subscription_lists']['acc']
+type Blocked = Hooks['privacy_get_user_list']['acc']
 
 export class Blocking {
   readonly #host: HostContext
@@ -149,19 +149,14 @@ export class Blocking {
     )
   }
 
-  /** Whom the account has blocked does not see its presence. */
-  async hideFrom(user: string, lists: Lists): Promise<Lists> {
+  /** What a session of the account is told when it opens. */
+  async addTo(user: string, blocked: Blocked): Promise<Blocked> {
     try {
-      const list = await this.#list(user)
-      if (list.isEmpty) return lists
-      const isVisible = (text: string): boolean => {
-        const jid = parseJid(text)
-        return jid === undefined || !list.blocks(jid)
-      }
-      return { ...lists, from: lists.from.filter(isVisible) }
+      const { jids } = await this.#list(user)
+      return jids.length === 0 ? blocked : { ...blocked, jids: [...blocked.jids, ...jids] }
     } catch (err) {
       this.#host.log.error({ err, user }, 'a blocklist could not be read')
-      return { ...lists, from: [], failed: true }
+      return { ...blocked, failed: true }
     }
   }
 
@@ -194,9 +189,13 @@ export class Blocking {
     }
   }
 
+  /**
+   * Strangers choose who is looked up: a name that blocks nobody and is not connected may be nobody's, and takes no place.
+   */
   #keep(user: string, list: Blocklist): void {
     this.#reading.delete(user)
     this.#kept.delete(user)
+    if (list.isEmpty && this.#host.sessions.ofUser(user, this.#host.host).length === 0) return
     this.#kept.set(user, list)
     if (this.#kept.size <= maxKept) return
     for (const oldest of this.#kept.keys()) {

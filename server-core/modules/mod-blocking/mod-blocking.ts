@@ -19,8 +19,7 @@ export const modBlocking = defineModule({
     host.feature('local', ns.blocking)
     host.iq('sm', ns.blocking, (request) => blocking.handle(request), options.iqdisc)
     host.hook('privacy_check_packet', (_, info) => blocking.check(info))
-    // Behind the modules that say who may see whom.
-    host.hook('roster_get_subscription_lists', (lists, { user }) => blocking.hideFrom(user, lists), 90)
+    host.hook('privacy_get_user_list', (blocked, { user }) => blocking.addTo(user, blocked))
     host.hook('sm_remove_connection_hook', (_, { sid }) => blocking.ended(sid))
     host.hook('remove_user', (_, { user }) => blocking.forget(user))
     host.hook('memory_holders', (all) => [

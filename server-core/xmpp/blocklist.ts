@@ -1,5 +1,5 @@
 /** Whom a list of addresses blocks (XEP-0191 §3). */
-import type { Jid } from '../../xmpp/jid.ts'
+import type { Jid } from './jid.ts'
 
 /**
  * A list as it is looked up. An address matches by its full JID, its bare JID, its domain and resource, or its domain alone;
