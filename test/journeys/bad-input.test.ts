@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { TestClient } from '../harness/client.ts'
+import { MiB, peak } from '../harness/memory.ts'
 import { root } from '../harness/paths.ts'
 import { type Server, startServer } from '../harness/server.ts'
 import { child } from '../harness/stanza.ts'
@@ -39,6 +40,7 @@ const limits = {
 
 let server: Server
 let bystanders: Bystanders
+let memory = 0
 
 beforeAll(async () => {
   server = await startServer({
@@ -47,9 +49,12 @@ beforeAll(async () => {
   })
   await server.must('register_identified', 'mallory', 'localhost', 'pw')
   bystanders = await Bystanders.join(server)
+  memory = peak(server)
 })
 afterEach(() => bystanders.talk())
 afterAll(async () => {
+  // all of it together, and what a young heap takes anyway
+  expect(peak(server) - memory).toBeLessThan(80 * MiB)
   const broken = linesOf(server, 'a session failed')
   expect(await server.stop()).toBe(0)
   expect(broken).toEqual([])

@@ -2,18 +2,17 @@
  * What strangers may try before they have logged in, with very much of everything: each costs them their connection, and the
  * server a little memory (the peak of its process is measured) and nobody else anything.
  */
-import { existsSync, readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { TestClient } from '../harness/client.ts'
 import { before, until } from '../harness/deadline.ts'
+import { costsAtMost as costs, MiB } from '../harness/memory.ts'
 import { type Server, startServer } from '../harness/server.ts'
 import { Bystanders, linesOf } from './bystanders.ts'
 
 const sasl = 'urn:ietf:params:xml:ns:xmpp-sasl'
 const header =
   "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
-const MiB = 1_048_576
 
 let server: Server
 let bystanders: Bystanders
@@ -38,19 +37,12 @@ afterAll(async () => {
   expect(broken).toEqual([])
 })
 
-/** The most that the server's process has ever had in memory, in bytes; 0 where the system does not tell. */
-function peak(): number {
-  const status = `/proc/${server.pid}/status`
-  if (!existsSync(status)) return 0
-  return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(status, 'utf8'))?.[1] ?? 0) * 1_024
-}
-
 /** Runs a story that sends so much, and looks at what it has cost. */
-async function costsAtMost(bytes: number, story: () => Promise<void>): Promise<void> {
-  const first = peak()
-  await story()
-  await bystanders.talk()
-  expect(peak() - first).toBeLessThan(bytes)
+function costsAtMost(bytes: number, story: () => Promise<void>): Promise<void> {
+  return costs(server, bytes, async () => {
+    await story()
+    await bystanders.talk()
+  })
 }
 
 async function raw(): Promise<Socket> {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { TestClient } from '../harness/client.ts'
 import { until } from '../harness/deadline.ts'
+import { costsAtMost, MiB, peak } from '../harness/memory.ts'
 import { root } from '../harness/paths.ts'
 import { type Server, startServer } from '../harness/server.ts'
 import { at, child, type Stanza } from '../harness/stanza.ts'
@@ -11,6 +12,7 @@ import { Bystanders, linesOf } from './bystanders.ts'
 let server: Server
 let bystanders: Bystanders
 const clients: TestClient[] = []
+let memory = 0
 
 beforeAll(async () => {
   server = await startServer({
@@ -27,16 +29,18 @@ beforeAll(async () => {
       },
     },
   })
-  for (const user of ['mallory', 'juliet', 'victim']) {
+  for (const user of ['mallory', 'juliet', 'victim', 'extra']) {
     await server.must('register_identified', user, 'localhost', 'pw')
   }
   bystanders = await Bystanders.join(server)
+  memory = peak(server)
 })
 afterEach(async () => {
   for (const client of clients.splice(0)) client.destroy()
   await bystanders.talk()
 })
 afterAll(async () => {
+  expect(peak(server) - memory).toBeLessThan(300 * MiB)
   const broken = linesOf(server, 'a session failed')
   expect(await server.stop()).toBe(0)
   expect(broken).toEqual([])
@@ -109,6 +113,76 @@ describe("somebody else's roster", () => {
   })
 })
 
+describe('input without end', () => {
+  const repeated = 'a'.repeat(65_536)
+  it.each<[string, string, string, string]>([
+    ['a start tag', '<a ', repeated, 'not-well-formed'],
+    ['a name', '<', repeated, 'not-well-formed'],
+    ["an attribute's name", '<a ', repeated, 'not-well-formed'],
+    ['attributes', '<a', ` b='c'`.repeat(10), 'not-well-formed'],
+    [
+      'namespaces',
+      '<a',
+      Array.from({ length: 200 }, (_, n) => ` xmlns:n${n}='x'`).join(''),
+      'policy-violation',
+    ],
+    ['an attribute', "<a b='", repeated, 'policy-violation'],
+    ['text', '<message><body>', repeated, 'policy-violation'],
+    ['elements', '<message>', '<b/>'.repeat(10_000), 'policy-violation'],
+    ['nesting', '<message>', '<b>'.repeat(10_000), 'policy-violation'],
+    ['CDATA', '<message><body><![CDATA[', repeated, 'policy-violation'],
+    ['character references', '<message><body>', '&#x1f339;'.repeat(10_000), 'policy-violation'],
+    ['a comment', '<message><!--', repeated, 'restricted-xml'],
+    ['entities that would grow', '<message><body>', '&lol9;'.repeat(10_000), 'restricted-xml'],
+    ['a document type', "<!DOCTYPE lolz [<!ENTITY a '", repeated, 'restricted-xml'],
+    ['half characters', '<message><body>', '\u20ac'.repeat(30_000), 'policy-violation'],
+  ])('of %s ends the session at the limit: 20 sessions of 5 MiB', async (_what, start, piece, expected) => {
+    // up to max_stanza_size, a quarter of a mebibyte, of each may have to be kept
+    await costsAtMost(server, 60 * MiB, async () => {
+      await Promise.all(
+        Array.from({ length: 20 }, async (_, n) => {
+          const user = ['mallory', 'juliet', 'victim', 'extra'][n % 4] ?? ''
+          const client = await login(user, `end${n}`, false)
+          client.send(start)
+          const over = client.closed().then(() => true)
+          for (let sent = 0; sent < 5 * MiB; sent += piece.length) {
+            client.send(piece)
+            const turn = new Promise<false>((resolve) => setImmediate(() => resolve(false)))
+            if (await Promise.race([over, turn])) break
+          }
+          expect((await client.streamError()).condition).toBe(expected)
+          await over
+        }),
+      )
+    })
+  })
+})
+
+describe('clients that read nothing', () => {
+  it('hold what may wait for them, and no more: ten are sent 20 MiB each', async () => {
+    // 4 MiB of output each, and the copies on its way there
+    await costsAtMost(server, 150 * MiB, async () => {
+      const slow: TestClient[] = []
+      for (const user of ['victim', 'juliet']) {
+        for (let n = 0; n < 5; n++) slow.push(await login(user, `slow${n}`))
+      }
+      for (const client of slow) client.pause()
+      const mallory = await login('mallory')
+      const body = 'x'.repeat(100_000)
+      for (let n = 0; n < 200; n++) {
+        for (const { jid } of slow) {
+          mallory.send(`<message to='${jid}' type='headline'><body>${body}</body></message>`)
+        }
+        await mallory.iq('get', "<ping xmlns='urn:xmpp:ping'/>", 'localhost')
+      }
+      const given = () =>
+        linesOf(server, 'connection ended').filter(({ reason }) => /does not read|waiting/.test(`${reason}`))
+      await until('all of them to be given up', () => given().length >= slow.length)
+      await bystanders.talk()
+    })
+  }, 60_000)
+})
+
 describe('names', () => {
   interface Case {
     readonly name?: string
@@ -149,13 +223,21 @@ describe('names', () => {
 })
 
 describe('very many', () => {
-  it('sessions of one account: as many as may be, the oldest go, and nobody else feels it', async () => {
-    for (let n = 0; n < 60; n++) await login('mallory', `r${n}`, false)
-    expect(await server.must('num_resources', 'mallory', 'localhost')).toBe('5')
-    for (const client of clients.slice(0, 55)) await client.closed()
-    const rest = clients.slice(55)
-    for (const client of rest) await client.settled()
-  })
+  it('sessions of one account, 3,000: as many stay as may be, the oldest go, and nobody else feels it', async () => {
+    await costsAtMost(server, 100 * MiB, async () => {
+      for (let n = 0; n < 3_000; n += 20) {
+        await Promise.all(Array.from({ length: 20 }, (_, k) => login('mallory', `r${n + k}`, false)))
+        // who is not one of the last has been told
+        await Promise.all(clients.splice(0, n === 0 ? 0 : 20).map((client) => client.closed()))
+        if (n % 300 === 0) await bystanders.talk()
+      }
+    })
+    const left = (await server.must('user_resources', 'mallory', 'localhost')).split('\n')
+    expect(left).toHaveLength(5)
+    const isLeft = (client: TestClient) => left.includes(client.jid.split('/')[1] ?? '')
+    for (const client of clients.filter((one) => !isLeft(one))) await client.closed()
+    for (const client of clients.filter(isLeft)) await client.settled()
+  }, 120_000)
 
   it('bind requests on one stream: refused each, and the session goes on', async () => {
     const mallory = await login('mallory')
