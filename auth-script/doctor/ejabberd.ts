@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { isMap, isScalar, LineCounter, parseDocument } from 'yaml'
 import { reason } from '../../server-core/config/load-yaml.ts'
+import { hostKinds } from '../host-kind.ts'
 import {
   asList,
   type HostSettings,
@@ -19,11 +20,11 @@ export function readEjabberd(file: string): ServerSettings {
   const options = optionsOf(file, complaints)
   const hosts = asList(options.get('hosts')?.value)
   const own = ownOptions(options)
-  const settings = hosts.map((host) => hostSettings(host, options, own.get(host) ?? new Map()))
-  const old = options.has('extauth_instances')
+  const kind = options.has('extauth_instances') ? 'ejabberd-old' : 'ejabberd'
+  const settings = hosts.map((host) => hostSettings(kind, host, options, own.get(host) ?? new Map()))
   if (hosts.length === 0) complaints.push(`${basename(file)} has no hosts`)
   return {
-    kind: old ? 'ejabberd-old' : 'ejabberd',
+    kind,
     name: 'ejabberd',
     file,
     version: installedVersion(),
@@ -32,7 +33,7 @@ export function readEjabberd(file: string): ServerSettings {
     dead: deadOptions(options),
     clearListeners: clearListeners(options),
     complaints,
-    words: old ? oldWords : words,
+    words: kind === 'ejabberd-old' ? oldWords : words,
   }
 }
 
@@ -125,7 +126,12 @@ function ownOptions(options: Options): ReadonlyMap<string, Options> {
   return own
 }
 
-function hostSettings(host: string, all: Options, own: Options): HostSettings {
+function hostSettings(
+  kind: 'ejabberd' | 'ejabberd-old',
+  host: string,
+  all: Options,
+  own: Options,
+): HostSettings {
   const get = (option: string) => own.get(option) ?? all.get(option)
   const methods = get('auth_method')
   const program = get('extauth_program')
@@ -139,6 +145,7 @@ function hostSettings(host: string, all: Options, own: Options): HostSettings {
     program: program && { value: String(program.value), place: program.place },
     poolSize: Number.isInteger(poolSize?.value) ? (poolSize as Setting<number>) : undefined,
     poolName: poolName && { value: String(poolName.value), place: poolName.place },
+    patience: { value: hostKinds[kind].patience, place: 'always' },
     cache: cache !== false && cache !== 'false',
     scram: get('auth_stored_password_types'),
   }

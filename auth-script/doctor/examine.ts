@@ -92,12 +92,17 @@ export async function examine(context: ExtauthContext, flags: DoctorFlags): Prom
   if (plan !== undefined) {
     const deployment = new Deployment(plan, silentLogger())
     try {
-      show({ title: 'answers', findings: [...judgeHosts(plan, server), ...judgeReply(plan, server)] })
+      show({
+        title: 'answers',
+        findings: [...judgeHosts(plan, server), ...judgeReply(plan, server), ...judgeDeadline(plan, server)],
+      })
+      // Before anything is opened, which can clear away what somebody has left.
+      const access = judgeAccess(plan, person)
       for (const section of await healthOf(plan, context.uid)) show(section)
       const hosts = server.hosts.map(({ host }) => host)
       // A backend that is out has been named already.
       const names = await judgeNames(plan, hosts, context.uid).catch(() => [])
-      show({ title: 'accounts', findings: [...judgeAccess(plan, person), ...names] })
+      show({ title: 'accounts', findings: [...access, ...names] })
     } finally {
       await deployment.close()
     }
@@ -201,6 +206,20 @@ function judgeReply(plan: Plan, server: ServerSettings): Finding[] {
   return [
     ok(reply === 'deny' ? 'an outage is answered with no' : 'an outage is told apart from a wrong password'),
   ]
+}
+
+/** An answer that comes when the server has given up is lost, and the reason with it; what has come meanwhile waits behind it. */
+function judgeDeadline(plan: Plan, server: ServerSettings): Finding[] {
+  const deadline = plan.deadline ?? hostKinds[plan.hostKind ?? 'ejabberd'].deadline
+  const asked = server.hosts.filter(({ methods }) => methods.value.includes('external'))
+  return asked
+    .filter(({ patience }) => patience.value <= deadline)
+    .map(({ host, patience: { value, place } }) =>
+      warning(
+        `${server.name} waits ${value / 1000} s for an answer about ${host} (${place}), and one may take ${deadline / 1000} s`,
+        `deadline: ${Math.floor(value * 0.0085) / 10} in extauth.yml, or let ${server.name} wait longer if it can`,
+      ),
+    )
 }
 
 /** What one password costs here; undefined when another system judges it, or nobody knows how it is kept. */

@@ -25,7 +25,7 @@ export async function readGatehouse(file: string): Promise<ServerSettings> {
     version: undefined,
     user: userInfo().username,
     hosts: config.hosts.map((host) => {
-      const { auth_method, extauth_program, extauth_pool_size } = hostConfig(config, host)
+      const { auth_method, extauth_program, extauth_pool_size, extauth_timeout } = hostConfig(config, host)
       const place = basename(file)
       return {
         host,
@@ -34,6 +34,7 @@ export async function readGatehouse(file: string): Promise<ServerSettings> {
         program: extauth_program === undefined ? undefined : { value: extauth_program, place },
         poolSize: { value: extauth_pool_size, place },
         poolName: undefined,
+        patience: { value: extauth_timeout, place: `extauth_timeout in ${place}` },
         cache: false,
         scram: undefined,
       }

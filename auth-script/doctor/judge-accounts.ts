@@ -1,13 +1,13 @@
 /** Whether the server's user may use what the backends work on, and whether stored names can ever be asked for. */
-import { statSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { closeSync, openSync, readSync, type Stats, statSync } from 'node:fs'
+import { basename, dirname } from 'node:path'
 import type { AuthBackend } from '../../server-core/auth/backend.ts'
 import { prepareHost, prepareUser } from '../../server-core/xmpp/jid.ts'
 import { type Finding, ok, warning, wrong } from '../findings.ts'
 import { mayOpen } from '../health.ts'
 import type { Plan, PlannedBackend } from '../plan.ts'
 import { SqliteBackend } from '../sqlite.ts'
-import { obstacle, type Person } from './person.ts'
+import { findPerson, obstacle, type Person } from './person.ts'
 
 /** Names that are looked at, of each backend; and that are shown. */
 const maxNames = 200_000
@@ -42,19 +42,61 @@ function judgePath({ type, backend }: PlannedBackend, path: string, person: Pers
   if (isSecret && stat !== undefined && (stat.mode & 0o007) !== 0) {
     findings.push(warning(`every user of this machine may read ${path}`, `chmod o= ${path}`))
   }
-  const strange = ['-wal', '-shm'].filter((end) => {
-    const beside = isOurs && statSync(path + end, { throwIfNoEntry: false })
-    return beside && obstacle(person, path + end, 'read', 'write') !== undefined
-  })
-  for (const end of strange) {
-    findings.push(
-      wrong(
-        `${person.name} may not write ${path}${end}, so the database is closed to it`,
-        `chown ${person.name} ${path}${end}`,
-      ),
-    )
+  if (stat !== undefined && (isOurs || type === 'sqlite-table')) {
+    findings.push(...judgeBeside(path, [...(isOurs ? [person] : []), ownerOf(stat)]))
+    if (!isOurs) findings.push(...judgeWriteAhead(path, stat, person))
   }
   return findings
+}
+
+/** SQLite's files beside a database: whoever may use that and not these is shut out. */
+function judgeBeside(path: string, users: readonly Person[]): Finding[] {
+  return ['-wal', '-shm'].flatMap((end) => {
+    const beside = path + end
+    if (statSync(beside, { throwIfNoEntry: false }) === undefined) return []
+    const shutOut = users.find((user) => obstacle(user, beside, 'read', 'write') !== undefined)
+    if (shutOut === undefined) return []
+    return [
+      wrong(
+        `${shutOut.name} may not write ${beside}, so the database is closed to it`,
+        `chown ${shutOut.name} ${beside}`,
+      ),
+    ]
+  })
+}
+
+/** Who reads a database in write-ahead mode (https://www.sqlite.org/wal.html) makes these files when nobody else has it open. */
+function judgeWriteAhead(path: string, stat: Stats, person: Person): Finding[] {
+  const owner = ownerOf(stat)
+  // SQLite gives the files of root to the owner of the database.
+  const isTheirs = person.uid !== owner.uid && person.uid !== 0 && (stat.mode & 0o022) === 0
+  const makes = obstacle(person, dirname(path), 'write') === undefined
+  if (!isTheirs || !makes || !isWriteAhead(path)) return []
+  return [
+    warning(
+      `${path} is ${owner.name}'s and in write-ahead mode: when nobody else has it open, ${person.name} makes ${basename(path)}-wal and -shm, which shut ${owner.name} out`,
+      `let ${person.name} only read in ${dirname(path)}, and let what writes the database keep it open`,
+    ),
+  ]
+}
+
+/** The version for reading in the header (https://www.sqlite.org/fileformat.html). */
+function isWriteAhead(path: string): boolean {
+  const header = Buffer.alloc(20)
+  try {
+    const file = openSync(path, 'r')
+    try {
+      return readSync(file, header, 0, header.length, 0) === header.length && header[19] === 2
+    } finally {
+      closeSync(file)
+    }
+  } catch {
+    return false
+  }
+}
+
+function ownerOf({ uid, gid }: Stats): Person {
+  return findPerson(String(uid)) ?? { name: `user id ${uid}`, uid, gids: [gid] }
 }
 
 function changes(backend: AuthBackend): boolean {

@@ -1,6 +1,7 @@
 /** mongooseim.toml, as far as authentication goes. Only lines of the kinds `[table]`, `[[table]]` and `key = value` are read. */
 import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
+import { hostKinds } from '../host-kind.ts'
 import { asList, type ServerSettings, type ServerWords, type Setting } from './server-settings.ts'
 
 interface Line {
@@ -57,6 +58,7 @@ export function readMongooseim(file: string): ServerSettings {
       program: program && { value: String(program.value), place: program.place },
       poolSize: typeof instances?.value === 'number' ? (instances as Setting<number>) : undefined,
       poolName: undefined,
+      patience: { value: hostKinds.mongooseim.patience, place: 'always' },
       cache: false,
       scram: undefined,
     }

@@ -17,6 +17,8 @@ export interface HostSettings {
   /** Processes of one pool. */
   readonly poolSize: Setting<number> | undefined
   readonly poolName: Setting<string> | undefined
+  /** How long the server waits for an answer, in milliseconds. */
+  readonly patience: Setting<number>
   /** Whether the server remembers answers. */
   readonly cache: boolean
   /** The option that promises SCRAM, which this protocol cannot do. */

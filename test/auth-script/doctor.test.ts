@@ -118,6 +118,15 @@ describe('other servers', () => {
     const right = await extauth(['doctor', '--server', file, '--user', me()])
     expect(right.stdout).toMatch(/warning .*wrong password\n +→ add --host-kind gatehouse/)
     expect(right.status).toBe(0)
+    put(
+      'gatehouse.yml',
+      'hosts: [lab.test]\nauth_method: external\nextauth_timeout: 5\n' +
+        'extauth_program: "@PROGRAM@ --host-kind gatehouse --sqlite @FOLDER@/a.sqlite"\n',
+    )
+    const late = await extauth(['doctor', '--server', file, '--user', me()])
+    expect(late.stdout).toMatch(
+      /warning .*gatehouse waits 5 s for an answer about lab\.test \(extauth_timeout in gatehouse\.yml\), and one may take 7 s\n +→ deadline: 4\.2 /,
+    )
     put('gatehouse.yml', 'hosts: [lab.test]\nauth_metod: external\n')
     const wrong = await extauth(['doctor', '--server', file, '--user', me()])
     expect(wrong.stdout).toMatch(/gatehouse\.yml:2:1: auth_metod: unknown option, did you mean 'auth_method'/)
@@ -178,6 +187,35 @@ describe('the accounts', () => {
     const again = await extauth(['doctor', '--ejabberd', file, '--user', 'nobody'])
     expect(again.stdout).toMatch(/nobody may not write .*a\.sqlite-wal, so the database is closed to it/)
     expect(again.stdout).toMatch(/belongs to user id 65534, so it was not opened/)
+  })
+
+  test.runIf(isRoot)("files beside somebody else's database shut its owner out", async () => {
+    const db = new Sqlite(folder.file('t.sqlite'))
+    db.pragma('journal_mode = WAL')
+    db.exec('CREATE TABLE u (name TEXT, pw TEXT)')
+    db.close()
+    chownSync(folder.file('t.sqlite'), 65_534, 65_534)
+    chmodSync(folder.file('t.sqlite'), 0o644)
+    put(
+      'extauth.yml',
+      `backends: {t: {type: sqlite-table, file: t.sqlite, queries: {
+        password: SELECT pw AS password FROM u WHERE name = @user}}}\n`,
+    )
+    const file = ejabberd('--config @FOLDER@/extauth.yml')
+    const doctor = async (user: string) =>
+      (await extauth(['doctor', '--ejabberd', file, '--user', user])).stdout
+    chmodSync(folder.path, 0o777)
+    expect(await doctor('daemon')).toMatch(
+      /warning .*t\.sqlite is nobody's and in write-ahead mode: .* daemon makes/,
+    )
+    chmodSync(folder.path, 0o755)
+    for (const fine of ['daemon', 'nobody', 'root'])
+      expect(await doctor(fine)).not.toMatch(/write-ahead|shut/)
+    writeFileSync(folder.file('t.sqlite-shm'), '')
+    chownSync(folder.file('t.sqlite-shm'), 0, 0)
+    expect(await doctor('root')).toMatch(
+      /WRONG +nobody may not write .*t\.sqlite-shm, so the database is closed to it/,
+    )
   })
 })
 

@@ -43,11 +43,15 @@ export function exited(child: ChildProcess): Promise<number | null> {
   })
 }
 
+const children = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of children) child.kill('SIGKILL')
+})
+
 /** A child must not outlive a test process that gave up on it. */
 export function endWithUs(child: ChildProcess): void {
-  const kill = () => child.kill('SIGKILL')
-  process.once('exit', kill)
-  child.once('close', () => process.removeListener('exit', kill))
+  children.add(child)
+  child.once('close', () => children.delete(child))
 }
 
 /** A long-running program whose lines of output can be waited for. */
