@@ -49,9 +49,11 @@ function resolves(name: string): boolean {
 }
 
 export const peers = {
+  bash: { package: 'bash', found: () => has('bash') },
   ejabberd: { package: 'ejabberd', found: () => has('ejabberdctl', 'erl') },
   '@xmpp/client': { package: '@xmpp/client of npm', found: () => resolves('@xmpp/client') },
   fail2ban: { package: 'fail2ban', found: () => has('fail2ban-regex') },
+  fish: { package: 'fish', found: () => has('fish') },
   'go-sendxmpp': { package: 'go-sendxmpp', found: () => has('go-sendxmpp') },
   profanity: { package: 'profanity and tmux', found: () => has('profanity', 'tmux') },
   prosody: { package: 'prosody', found: () => has('prosody') },
@@ -59,6 +61,7 @@ export const peers = {
   slapd: { package: 'slapd', found: () => has('slapd', 'slapadd') },
   slixmpp: { package: 'python3-slixmpp', found: () => slixmppPython() !== undefined },
   tmux: { package: 'tmux', found: () => has('tmux') },
+  zsh: { package: 'zsh', found: () => has('zsh') },
 } as const satisfies Record<string, Peer>
 
 export type PeerName = keyof typeof peers
