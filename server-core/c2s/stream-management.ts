@@ -12,6 +12,17 @@ import { ended, waitForBind } from './states.ts'
 
 /** Counters wrap here (XEP-0198 §4). */
 const wrap = 2 ** 32
+
+/** A counter, so many stanzas later. */
+export function counted(from: number, more: number): number {
+  return (from + more) % wrap
+}
+
+/** How many stanzas lie between two counters. */
+export function countBetween(from: number, to: number): number {
+  return (to - from + wrap) % wrap
+}
+
 /** The client is asked after so many stanzas, or so long after the last, in milliseconds. */
 const askAfterStanzas = 20
 const askAfterTime = 2_000
@@ -67,7 +78,7 @@ export class StreamManagement {
 
   /** A stanza of the client's has been taken. */
   count(): void {
-    this.#handled = (this.#handled + 1) % wrap
+    this.#handled = counted(this.#handled, 1)
   }
 
   /** Writes a stanza and keeps it; while no connection is there it is only kept. */
@@ -120,10 +131,10 @@ export class StreamManagement {
 
   /** Drops what the client has; what came from the offline store is deleted there. */
   confirm(h: number): void {
-    const count = (h - this.#acknowledged + wrap) % wrap
+    const count = countBetween(this.#acknowledged, h)
     const written = this.#queue.length - this.#unsent
     if (count > written) {
-      const sent = (this.#acknowledged + written) % wrap
+      const sent = counted(this.#acknowledged, written)
       throw new StreamError('undefined-condition', 'more was acknowledged than was sent', {
         extra: el('handled-count-too-high', { xmlns: ns.sm, h: String(h), 'send-count': String(sent) }),
       })

@@ -1,11 +1,14 @@
 /** Stream management (XEP-0198) where it is hard: what is not acknowledged when a session ends, and who gets it then. */
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { watchIdle } from '../../server-core/c2s/idle.ts'
-import { ResumableSessions } from '../../server-core/c2s/stream-management.ts'
+import { countBetween, counted, ResumableSessions } from '../../server-core/c2s/stream-management.ts'
 import { stop } from '../../server-core/extend/hooks.ts'
+import { el } from '../../server-core/xml/element.ts'
+import { Stanza as Routed } from '../../server-core/xmpp/stanza.ts'
 import { TestClient } from '../harness/client.ts'
 import { until } from '../harness/deadline.ts'
 import { at, child, type Stanza } from '../harness/stanza.ts'
+import { jid } from '../modules/host.ts'
 import { host, Rig } from './rig.ts'
 
 const sm = 'urn:xmpp:sm:3'
@@ -284,6 +287,60 @@ describe('resuming', () => {
     const failed = await client.waitFor('failed')
     expect([failed.attrs['h'], child(failed, 'item-not-found') !== undefined]).toEqual([undefined, true])
     expect(await client.bind('r')).toBe(`alice@${host}/r`)
+  })
+})
+
+describe('acknowledgements', () => {
+  it('are asked for after every 20 stanzas', async () => {
+    const rig = await start()
+    const alice = await rig.login('alice', { available: false })
+    alice.send(`<enable xmlns='${sm}'/>`)
+    await alice.waitFor('enabled')
+    const say = (n: number) =>
+      rig.router.route(
+        new Routed(jid(host), jid(alice.jid), el('message', { from: host, to: alice.jid, id: `${n}` })),
+      )
+    for (let n = 1; n <= 45; n++) await say(n)
+    await alice.waitFor(({ attrs }) => attrs['id'] === '45')
+    const order = alice.transcript().matchAll(/<r xmlns='urn:xmpp:sm:3'\/>|<message [^>]*id='(\d+)'/g)
+    const asked: (string | undefined)[] = []
+    let last: string | undefined
+    for (const [, id] of order) {
+      if (id === undefined) asked.push(last)
+      else last = id
+    }
+    expect(asked).toEqual(['20', '40'])
+  })
+
+  it('are given when everything that was sent before has been handled, and not earlier', async () => {
+    const rig = await start()
+    const alice = await rig.login('alice', { available: false })
+    alice.send(`<enable xmlns='${sm}'/>`)
+    await alice.waitFor('enabled')
+    let open: (() => void) | undefined
+    rig.hooks.add('user_send_packet', host, (stanza) =>
+      new Promise<void>((resolve) => {
+        open = resolve
+      }).then(() => stanza),
+    )
+    alice.send(`<message to='bob@${host}/r'/><r xmlns='${sm}'/>`)
+    await until('the message to be handled', () => open !== undefined)
+    // what others send goes on meanwhile
+    await rig.router.route(
+      new Routed(jid(host), jid(alice.jid), el('message', { from: host, to: alice.jid })),
+    )
+    await alice.waitFor('message')
+    expect(alice.inbox).toEqual([])
+    open?.()
+    expect((await alice.waitFor('a')).attrs['h']).toBe('1')
+  })
+
+  it('count modulo 2³²', () => {
+    expect(counted(4_294_967_295, 1)).toBe(0)
+    expect(counted(4_294_967_290, 10)).toBe(4)
+    expect(countBetween(4_294_967_290, 4)).toBe(10)
+    expect(countBetween(4, 4_294_967_290)).toBe(4_294_967_286)
+    expect(countBetween(7, 7)).toBe(0)
   })
 })
 
