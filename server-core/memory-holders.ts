@@ -1,7 +1,8 @@
 /** Who has how much memory, for the command `memory`. */
 import { getHeapSpaceStatistics } from 'node:v8'
 import type { C2s } from './c2s/c2s.ts'
-import type { HookRegistry, MemoryHolder } from './extend/hooks.ts'
+import type { HookRegistry } from './extend/hook-registry.ts'
+import type { MemoryHolder } from './extend/hooks.ts'
 import type { ModuleManager } from './extend/module-manager.ts'
 import type { Hosts } from './hosts.ts'
 import type { SessionManager } from './routing/session-manager.ts'

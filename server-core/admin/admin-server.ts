@@ -1,7 +1,8 @@
 /** What commands act on: the server as an administrator sees it. server.ts makes the only one. */
 import type { Authenticator } from '../auth/authenticator.ts'
 import type { Caller } from '../extend/command.ts'
-import type { HookRegistry, MemoryHolder } from '../extend/hooks.ts'
+import type { HookRegistry } from '../extend/hook-registry.ts'
+import type { MemoryHolder } from '../extend/hooks.ts'
 import type { Provided } from '../extend/provided.ts'
 import type { Logger } from '../log.ts'
 import type { Sessions } from '../routing/session.ts'

@@ -1,7 +1,7 @@
 /** A listening port: accepts, checks the address, and starts a connection (server-behaviour: listener, socket, receiver). */
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import type { C2sListener } from '../config/schema.ts'
-import type { HookRegistry } from '../extend/hooks.ts'
+import type { HookRegistry } from '../extend/hook-registry.ts'
 import type { Logger } from '../log.ts'
 import type { AddressLimits } from './address-limits.ts'
 import { Connection, type ConnectionLimits } from './connection.ts'

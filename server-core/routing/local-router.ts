@@ -1,6 +1,6 @@
 /** Packets to a served host: accounts go to the session manager, the rest is for the host itself. It only dispatches. */
 import type { IqHandlers } from '../extend/gen-iq-handler.ts'
-import type { HookRegistry } from '../extend/hooks.ts'
+import type { HookRegistry } from '../extend/hook-registry.ts'
 import { el } from '../xml/element.ts'
 import { StanzaError } from '../xmpp/errors.ts'
 import { errorReply, Stanza } from '../xmpp/stanza.ts'

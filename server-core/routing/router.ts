@@ -4,7 +4,7 @@
  */
 
 import { answerTo } from '../extend/answer-to.ts'
-import type { HookRegistry } from '../extend/hooks.ts'
+import type { HookRegistry } from '../extend/hook-registry.ts'
 import { shareOf } from '../extend/share.ts'
 import type { Logger } from '../log.ts'
 import type { Element } from '../xml/element.ts'

@@ -7,7 +7,8 @@
  */
 import { tryAgainLater } from '../extend/answer-to.ts'
 import type { IqHandlers } from '../extend/gen-iq-handler.ts'
-import { goOn, type HookRegistry } from '../extend/hooks.ts'
+import type { HookRegistry } from '../extend/hook-registry.ts'
+import { goOn } from '../extend/hooks.ts'
 import { Turns } from '../extend/turns.ts'
 import { getChild } from '../xml/element.ts'
 import { StanzaError } from '../xmpp/errors.ts'

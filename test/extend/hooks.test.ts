@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { pino } from 'pino'
-import { beforeEach, describe, expect, it, test } from 'vitest'
-import { HookRegistry, stop } from '../../server-core/extend/hooks.ts'
+import { beforeEach, describe, expect, it, test, vi } from 'vitest'
+import { HookRegistry } from '../../server-core/extend/hook-registry.ts'
+import { stop } from '../../server-core/extend/hooks.ts'
 import { silentLogger } from '../../server-core/log.ts'
 import { el } from '../../server-core/xml/element.ts'
 import { parseJid } from '../../server-core/xmpp/jid.ts'
@@ -229,6 +230,37 @@ describe('a handler that fails', () => {
       throw new Error('broken')
     })
     expect(await hooks.run('offline_message_hook', host, { stanza: packet('x') })).toBe(false)
+  })
+})
+
+describe('a handler that fails again and again', () => {
+  it('is counted each time, and logged ten times in ten seconds', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] })
+    try {
+      const lines: { hook: string; module: string; failures: number }[] = []
+      hooks = new HookRegistry(
+        pino({ level: 'error' }, { write: (line: string) => lines.push(JSON.parse(line)) }),
+      )
+      const fails = () => {
+        throw new Error('broken')
+      }
+      hooks.add('filter_packet', '', fails, 50, 'mod_a')
+      hooks.add('filter_packet', '', fails, 60, 'mod_b')
+      for (let n = 0; n < 25; n++) hooks.fold('filter_packet', '', packet('x'), {})
+      expect([...hooks.failures]).toMatchObject([
+        { hook: 'filter_packet', module: 'mod_a', count: 25 },
+        { hook: 'filter_packet', module: 'mod_b', count: 25 },
+      ])
+      expect(lines).toHaveLength(20)
+      vi.advanceTimersByTime(10_000)
+      hooks.fold('filter_packet', '', packet('x'), {})
+      expect(lines.slice(20)).toMatchObject([
+        { hook: 'filter_packet', module: 'mod_a', failures: 26 },
+        { hook: 'filter_packet', module: 'mod_b', failures: 26 },
+      ])
+    } finally {
+      vi.useRealTimers()
+    }
   })
 })
 

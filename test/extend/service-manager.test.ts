@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import type { AdminServer } from '../../server-core/admin/admin-server.ts'
-import { HookRegistry } from '../../server-core/extend/hooks.ts'
+import { HookRegistry } from '../../server-core/extend/hook-registry.ts'
 import { ServiceManager } from '../../server-core/extend/service-manager.ts'
 import { defineService, type ServiceSpec } from '../../server-core/extend/services.ts'
 import { silentLogger } from '../../server-core/log.ts'

@@ -2,7 +2,7 @@
 
 import { IqHandlers } from '../../server-core/extend/gen-iq-handler.ts'
 import type { ModuleSpec } from '../../server-core/extend/gen-mod.ts'
-import { HookRegistry } from '../../server-core/extend/hooks.ts'
+import { HookRegistry } from '../../server-core/extend/hook-registry.ts'
 import { ModuleManager, type ModuleOptions } from '../../server-core/extend/module-manager.ts'
 import { silentLogger } from '../../server-core/log.ts'
 import { LocalRouter } from '../../server-core/routing/local-router.ts'

@@ -1,7 +1,7 @@
 import { createServer, type Socket, connect as tcpConnect } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { configSchema } from '../../server-core/config/schema.ts'
-import { HookRegistry } from '../../server-core/extend/hooks.ts'
+import { HookRegistry } from '../../server-core/extend/hook-registry.ts'
 import { silentLogger } from '../../server-core/log.ts'
 import { AddressLimits } from '../../server-core/net/address-limits.ts'
 import type { Connection } from '../../server-core/net/connection.ts'

@@ -1,6 +1,6 @@
 /** Routers and a session manager with sessions that only write down what they get. */
 import { IqHandlers } from '../../server-core/extend/gen-iq-handler.ts'
-import { HookRegistry } from '../../server-core/extend/hooks.ts'
+import { HookRegistry } from '../../server-core/extend/hook-registry.ts'
 import { silentLogger } from '../../server-core/log.ts'
 import { LocalRouter } from '../../server-core/routing/local-router.ts'
 import { Router } from '../../server-core/routing/router.ts'

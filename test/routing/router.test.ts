@@ -1,6 +1,6 @@
 import { pino } from 'pino'
 import { beforeEach, describe, expect, it, vi } from 'vitest'
-import { HookRegistry } from '../../server-core/extend/hooks.ts'
+import { HookRegistry } from '../../server-core/extend/hook-registry.ts'
 import { silentLogger } from '../../server-core/log.ts'
 import { PendingIqs } from '../../server-core/routing/pending-iqs.ts'
 import { type RouteKey, Router } from '../../server-core/routing/router.ts'

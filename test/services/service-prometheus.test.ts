@@ -1,4 +1,5 @@
 /** service_prometheus, as those who ask see it. */
+import { writeFileSync } from 'node:fs'
 import { afterEach, expect, test } from 'vitest'
 import { TestClient } from '../harness/client.ts'
 import { freePorts } from '../harness/ports.ts'
@@ -87,6 +88,34 @@ test('counts logins of hosts that come later, and ends with the service', async 
   server.configure({ hosts: ['localhost'], services: { service_admin_extra: {} } })
   await server.ctl(['reload_config'])
   await expect(get('/health')).rejects.toThrow()
+})
+
+test('counts handlers of modules that fail', async () => {
+  await started()
+  writeFileSync(
+    server.folder.file('broken.js'),
+    `export default { name: 'mod_broken', doc: 'Breaks', options: {},
+      start(host) { host.hook('user_send_packet', () => { throw new Error('broken') }) } }`,
+  )
+  server.configure({
+    services: { service_admin_extra: {}, service_prometheus: { port } },
+    external_modules: { mod_broken: 'broken.js' },
+    modules: { mod_broken: {} },
+  })
+  expect(await server.ctl(['reload_config'])).toMatchObject({ code: 0 })
+  await server.ctl(['register', 'alice', 'localhost', 'pw'])
+  const alice = await TestClient.login({
+    port: server.port,
+    user: 'alice',
+    password: 'pw',
+    available: false,
+  })
+  const metric = 'gatehouse_hook_failures_total{hook="user_send_packet",module="mod_broken"}'
+  expect(await value(metric)).toBeUndefined()
+  for (let n = 0; n < 15; n++) alice.message(alice.jid, 'all the same')
+  for (let n = 0; n < 15; n++) await alice.waitFor('message')
+  expect(await value(metric)).toBe('15')
+  alice.destroy()
 })
 
 test('external programs are counted, and a port that is taken is a sentence', async () => {

@@ -117,6 +117,17 @@ export async function openMetrics(service: ServiceContext): Promise<Metrics> {
     commands.inc({ result: result === 'ok' || result === 'no' ? result : 'error' })
   })
 
+  new Counter({
+    name: 'gatehouse_hook_failures_total',
+    help: 'Handlers of hooks that threw, answered nonsense or did not answer in time; the log says why',
+    labelNames: ['hook', 'module'],
+    registers,
+    collect() {
+      this.reset()
+      for (const { hook, module, count } of admin.hooks.failures) this.inc({ hook, module }, count)
+    },
+  })
+
   const processMetrics = ofProcess
   return {
     contentType: own.contentType,
