@@ -74,6 +74,8 @@ export async function buildArguments(
       const chunks = meaning.kind === 'stdin' ? fromStdin(argument.name) : await opened(path, source.cwd)
       file = decoded(chunks, path)[Symbol.asyncIterator]()
       params[argument.name] = { stream: true }
+    } else if (word.text === '' && isPath(argument)) {
+      throw new UsageError(`argument '${argument.name}' is empty; it is the name of a file`)
     } else if (argument.names === 'new-file') {
       newFile = word.text === '-' && !word.literal ? '-' : resolve(source.cwd, word.text)
       params[argument.name] = newFile
@@ -91,11 +93,15 @@ export async function buildArguments(
     if (byName) throw new UsageError(`argument '${argument.name}' is missing`)
     if (!source.ask) throw new WrongCount(gaps.length)
     const answer = await source.ask(argument, params)
-    const isPath = argument.names === 'new-file' || argument.names === 'server-file'
-    params[argument.name] = isPath ? resolve(source.cwd, answer) : typed(argument, answer)
+    params[argument.name] = isPath(argument) ? resolve(source.cwd, answer) : typed(argument, answer)
     if (argument.names === 'new-file') newFile = resolve(source.cwd, answer)
   }
   return { params, file, newFile }
+}
+
+/** One that travels as an absolute path. */
+function isPath({ names }: ArgumentDescription): boolean {
+  return names === 'new-file' || names === 'server-file'
 }
 
 export function isWords(given: Given): given is readonly Word[] {

@@ -5,7 +5,7 @@ import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { secret } from '../../server-core/admin/commands/arguments.ts'
+import { secret, word } from '../../server-core/admin/commands/arguments.ts'
 import { type BareControl, bareControl, command } from '../harness/admin.ts'
 import { before, until } from '../harness/deadline.ts'
 import { type Folder, temporaryFolder } from '../harness/folder.ts'
@@ -37,6 +37,10 @@ beforeEach(async () => {
     command('numbers', () => [['same'], [String(looks++)]], {
       result: { kind: 'list', columns: [{ name: 'x', type: 'string' }] },
     }),
+    command('echo', ({ text }) => String(text), {
+      args: { text: word('any') },
+      result: { kind: 'string', name: 'text' },
+    }),
     command(
       'wait',
       async (_, caller) => {
@@ -63,6 +67,18 @@ function start(...words: string[]) {
   const ended = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>
   return { child, ended, stderr: text(child.stderr) }
 }
+
+test.each([
+  ['UTF-8', 'Zoë 日本 🐟 \u0301'],
+  ['blanks, line ends, TABs', '  a  b\n\r\n\tc\n'],
+  ['quotes, brackets, backslashes', `"a' <b> \\n \\" {$HOME} \`x\` ;|&`],
+  ['64 KiB', 'é<"\n'.repeat(13_107)],
+])('%s come through from the arguments to the result', async (_, value) => {
+  const { child, ended } = start('echo', '--output', 'json', value)
+  const printed = text(child.stdout)
+  expect((await before(10_000, 'the end', ended))[0]).toBe(0)
+  expect(JSON.parse(await printed)).toEqual({ text: value })
+})
 
 test('a reader that leaves (| head) ends the program and the command, and is no failure', async () => {
   const { child, ended, stderr } = start('endless')

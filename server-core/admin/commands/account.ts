@@ -48,6 +48,11 @@ export function doesNotExist(user: string, host: string): { ok: false; text: str
   return { ok: false, text: `User ${user}@${host} does not exist` }
 }
 
+/** To be thrown where a host has to be one of ours. */
+export function notServed(server: AdminServer, host: string): CommandError {
+  return new CommandError(`'${host}' is not a host of this server (${server.hosts.join(', ')})`)
+}
+
 /** The sessions of an account by resource; none when the names are no account. */
 export function sessionsOf(server: AdminServer, user: string, host: string): readonly Session[] {
   const preparedUser = prepareUser(user)

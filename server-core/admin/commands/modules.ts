@@ -2,6 +2,7 @@
 import { CommandError, type CommandSpec, defineCommand } from '../../extend/command.ts'
 import { prepareHost } from '../../xmpp/jid.ts'
 import type { AdminServer } from '../admin-server.ts'
+import { notServed } from './account.ts'
 import { host, word } from './arguments.ts'
 import { optionsOf, said } from './options.ts'
 
@@ -41,7 +42,7 @@ export function moduleCommands(server: AdminServer): readonly CommandSpec[] {
       example: 'modules localhost',
       run(args) {
         const name = prepared(args.host)
-        if (!server.hosts.includes(name)) throw new CommandError(`${args.host} is not a host of this server`)
+        if (!server.hosts.includes(name)) throw notServed(server, args.host)
         const running = server.modules.running(name)
         return server.modules.known.map(({ name: module, doc }) => [
           module,

@@ -6,7 +6,7 @@ import type { AdminServer } from '../admin-server.ts'
 import { type PushedContact, rosterFile } from '../roster-file.ts'
 import { sideBySide } from '../side-by-side.ts'
 import { unhurried } from '../unhurried.ts'
-import { doesNotExist, existingAccount } from './account.ts'
+import { doesNotExist, existingAccount, notServed } from './account.ts'
 import { file, host, user, word } from './arguments.ts'
 import { endedEarly } from './ended-early.ts'
 import { rosterService } from './roster.ts'
@@ -29,7 +29,7 @@ export function rosterPushCommands(server: AdminServer): readonly CommandSpec[] 
         const prepared = prepareHost(args.host)
         const auth = prepared === undefined ? undefined : server.authenticator(prepared)
         if (prepared === undefined || !auth) {
-          throw new CommandError(`'${args.host}' is not a host of this server (${server.hosts.join(', ')})`)
+          throw notServed(server, args.host)
         }
         const problem = rosterTextProblem('', [args.group])
         if (problem !== undefined) throw new CommandError(problem)

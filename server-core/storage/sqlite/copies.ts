@@ -62,7 +62,7 @@ async function withSoundCopy<T>(
 ): Promise<T> {
   const own = `${database.file}.${randomBytes(6).toString('hex')}.restore`
   try {
-    if (!(await stat(file)).isFile()) throw new StorageUnavailable(`${file} is no file`)
+    if (!(await stat(file)).isFile()) throw new StorageUnavailable('it is no file')
     // A copy of our own: the check, and bringing it to this program's schema, write to it.
     await (await open(own, 'wx', 0o600)).close()
     await copyFile(file, own, constants.COPYFILE_FICLONE)
@@ -106,6 +106,7 @@ const reasons: Readonly<Record<string, string>> = {
   ENOENT: 'File not found.',
   ENOTDIR: 'File not found.',
   EACCES: 'permission denied',
+  EISDIR: 'it is a folder',
   EROFS: 'the file system is read-only',
   ENOSPC: 'the disk is full',
   EDQUOT: 'the quota is full',
