@@ -51,7 +51,7 @@ export function cached(backend: AuthBackend, lifetimes: Lifetimes, log: Logger):
     ...(remove && { remove: changing(remove) }),
     ...(setBan && { setBan: changing(setBan) }),
   }
-  for (const name of ['standing', 'created', 'scramKeys', 'offersScram', 'list', 'close'] as const) {
+  for (const name of ['standing', 'created', 'scramKeys', 'scramHashes', 'list', 'close'] as const) {
     // Called on the backend itself: private fields are not inherited.
     const method = backend[name] as ((...args: unknown[]) => unknown) | undefined
     if (method) Object.assign(own, { [name]: (...args: unknown[]) => method.apply(backend, args) })

@@ -15,7 +15,9 @@ import {
   type ScramHash,
   type ScramKeys,
   scramFormatName,
+  scramHashes,
   scramIterations,
+  servesScram,
 } from './formats/scram.ts'
 import {
   areCurrent,
@@ -217,9 +219,10 @@ export class Accounts {
     return undefined
   }
 
-  /** Whether every account of the host has keys for the hash, or a plain password to make them of. */
-  async offersScram(host: string, hash: ScramHash): Promise<boolean> {
-    return (await this.#storage.accounts.countWithout(host, [scramFormatName(hash), 'plain'])) === 0
+  /** The hashes for which every account of the host has keys, or a plain password to make them of. */
+  async scramHashes(host: string): Promise<readonly ScramHash[]> {
+    const sets = await this.#storage.accounts.formatSets(host)
+    return scramHashes.filter((hash) => sets.every(({ formats }) => servesScram(formats, hash)))
   }
 
   /** The password of an account; undefined when it is unknown, or its password is kept otherwise. */
@@ -231,7 +234,8 @@ export class Accounts {
 
   /** Whether every account of the host has its password kept as it is. */
   async keepsPlain(host: string): Promise<boolean> {
-    return (await this.#storage.accounts.countWithout(host, ['plain'])) === 0
+    const sets = await this.#storage.accounts.formatSets(host)
+    return sets.every(({ formats }) => formats.includes('plain'))
   }
 
   /** Waits for passwords that are being kept anew. */

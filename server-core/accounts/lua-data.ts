@@ -2,6 +2,7 @@
  * What Prosody keeps in its data folder: Lua chunks that return one literal table. They are read as data; nothing in them is
  * ever run.
  */
+import { textOf } from '../xmpp/utf8.ts'
 
 export type LuaValue = string | number | boolean | undefined | LuaTable
 /** Keys are strings, numbers or booleans; a list has the keys 1, 2, … */
@@ -130,11 +131,7 @@ class Reader {
         bytes.push(...Buffer.from(String.fromCodePoint(code)))
       }
     }
-    try {
-      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(bytes))
-    } catch {
-      return this.#fail('a string in UTF-8')
-    }
+    return textOf(Uint8Array.from(bytes)) ?? this.#fail('a string in UTF-8')
   }
 
   #escape(): readonly number[] {

@@ -2,6 +2,7 @@
 
 import type { Credential } from '../storage/storage.ts'
 import { resourceprep, saslprep } from '../xmpp/stringprep.ts'
+import { textOf } from '../xmpp/utf8.ts'
 import { type PasswordFormat, UnusableCredential } from './formats/format.ts'
 import { formatByName } from './formats/index.ts'
 import { formatScramKeys, scramFormatName, scramIterations } from './formats/scram.ts'
@@ -110,14 +111,6 @@ function candidates(password: Buffer, of: PasswordFormat['of']): Buffer[] {
   const forms = prepared.flatMap((form) => (form === undefined ? [] : [Buffer.from(form)]))
   const all = of === 'bytes' ? [password, ...forms] : [...forms, password]
   return all.filter((form, index) => all.findIndex((other) => other.equals(form)) === index)
-}
-
-function textOf(password: Buffer): string | undefined {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(password)
-  } catch {
-    return undefined
-  }
 }
 
 function newFormats(kind: NewPasswordFormat): (PasswordFormat & Required<Pick<PasswordFormat, 'make'>>)[] {

@@ -174,31 +174,29 @@ export class Authenticator {
 
   /** The hashes for which every account of the host has SCRAM keys, as far as can be found out now. */
   async scramHashes(): Promise<readonly ScramHash[]> {
-    const offered: ScramHash[] = []
-    for (const hash of scramHashes) if (await this.#offersScram(hash)) offered.push(hash)
-    return offered
+    const offers = await this.#offers((backend) => backend.scramHashes?.(this.host))
+    return scramHashes.filter((hash) => offers.length > 0 && offers.every((offer) => offer?.includes(hash)))
   }
 
   /** Whether digests of passwords can be checked for every account, as far as can be found out now. */
-  keepsPlain(): Promise<boolean> {
-    return this.#allWithPasswords((backend) => backend.keepsPlain?.(this.host))
+  async keepsPlain(): Promise<boolean> {
+    const offers = await this.#offers((backend) => backend.keepsPlain?.(this.host))
+    return offers.length > 0 && offers.every((offer) => offer === true)
   }
 
-  #offersScram(hash: ScramHash): Promise<boolean> {
-    return this.#allWithPasswords((backend) => backend.offersScram?.(this.host, hash))
-  }
-
-  async #allWithPasswords(can: (backend: AuthBackend) => Promise<boolean> | undefined): Promise<boolean> {
-    const asked = this.#chain.filter(({ backend }) => backend.hasPasswords !== false)
-    for (const { name, backend } of asked) {
+  /** What each backend that has passwords can do; undefined for one that cannot say now. */
+  async #offers<T>(ask: (backend: AuthBackend) => Promise<T> | undefined): Promise<(T | undefined)[]> {
+    const offers: (T | undefined)[] = []
+    for (const { name, backend } of this.#chain) {
+      if (backend.hasPasswords === false) continue
       try {
-        if (!(await can(backend))) return false
+        offers.push(await ask(backend))
       } catch (error) {
         this.#outage(name, error, never)
-        return false
+        offers.push(undefined)
       }
     }
-    return asked.length > 0
+    return offers
   }
 
   /** The keys of an account; undefined when it is unknown or has none of that hash. */

@@ -65,8 +65,8 @@ export interface AuthBackend {
     hash: ScramKeys['hash'],
     signal: AbortSignal,
   ): Promise<ScramKeys | undefined>
-  /** Whether every account of the host has SCRAM keys for that hash, so that the mechanism may be offered. */
-  offersScram?(host: string, hash: ScramKeys['hash']): Promise<boolean>
+  /** The hashes for which every account of the host has SCRAM keys, so that the mechanisms may be offered. */
+  scramHashes?(host: string): Promise<readonly ScramKeys['hash'][]>
   /** The account's password, where it is kept as it is; undefined when the account is unknown or its is not. Absent: none are. */
   plainPassword?(user: string, host: string, signal: AbortSignal): Promise<string | undefined>
   /** Whether the passwords of all accounts of the host are kept as they are, so that digests of them can be checked. */

@@ -65,8 +65,8 @@ export class InternalBackend implements AuthBackend {
     return answer(this.accounts.scramKeys(user, host, hash, signal))
   }
 
-  offersScram(host: string, hash: ScramHash): Promise<boolean> {
-    return answer(this.accounts.offersScram(host, hash))
+  scramHashes(host: string): Promise<readonly ScramHash[]> {
+    return answer(this.accounts.scramHashes(host))
   }
 
   async plainPassword(user: string, host: string): Promise<string | undefined> {

@@ -4,6 +4,7 @@
  */
 import type { Logger } from '../log.ts'
 import { nodeprep } from '../xmpp/stringprep.ts'
+import { textOf } from '../xmpp/utf8.ts'
 import type { AuthBackend, Verdict } from './backend.ts'
 import { Changes } from './ldap/changes.ts'
 import { type Deadline, deadlineIn } from './ldap/deadline.ts'
@@ -154,9 +155,5 @@ function isPossible(user: string): boolean {
 /** Undefined for what no directory can have as a password: it takes text, and some servers stop at a NUL. */
 function passwordText(password: Buffer): string | undefined {
   if (password.length === 0 || password.length > maxPasswordBytes || password.includes(0)) return undefined
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(password)
-  } catch {
-    return undefined
-  }
+  return textOf(password)
 }

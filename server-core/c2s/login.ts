@@ -107,7 +107,7 @@ export class Login {
   }
 
   abort(): void {
-    this.#abort.abort()
+    this.#abort.abort(ended)
   }
 
   async openStream(header: StreamHeader): Promise<void> {
@@ -322,6 +322,9 @@ export class Login {
     if (c2s.state.name === 'wait_for_sasl_response') c2s.become(waitForFeatureRequest)
   }
 }
+
+/** Made once: an abort without a reason makes an error with a stack each time. */
+const ended = new Error('the session has ended')
 
 /** Strict base64; '=' stands for no data (RFC 6120 §6.4.2). Undefined when it is not that. */
 function decode(text: string): Buffer | undefined {

@@ -107,8 +107,10 @@ export interface AccountStore {
   count(host: string): Promise<number>
   /** How many accounts of the host keep their own password in each format. */
   formats(host: string): Promise<ReadonlyMap<string, number>>
-  /** How many accounts of the host keep their own password in none of these formats. */
-  countWithout(host: string, formats: readonly string[]): Promise<number>
+  /** How many accounts of the host keep their own password in exactly these formats, for each set that there is. */
+  formatSets(
+    host: string,
+  ): Promise<readonly { readonly formats: readonly string[]; readonly accounts: number }[]>
 }
 
 export type Subscription = 'none' | 'to' | 'from' | 'both'

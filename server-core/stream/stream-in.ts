@@ -2,7 +2,7 @@
  * A stream that somebody opened to us: its header, its features, its errors, its end (RFC 6120 §4). Here, and only here, a
  * StreamError becomes bytes.
  */
-import { randomBytes } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import type { Connection } from '../net/connection.ts'
 import { attr, Element, localName } from '../xml/element.ts'
 import { elementToString, startTag } from '../xml/serialize.ts'
@@ -57,7 +57,7 @@ export class StreamIn {
 
   /** Opens our side, to a peer of that version: ours when undefined. */
   open(host: string, header: StreamHeader | undefined, version?: StreamHeader['version']): void {
-    this.id = randomBytes(16).toString('hex')
+    this.id = randomUUID()
     const root = new Element(
       'stream:stream',
       [

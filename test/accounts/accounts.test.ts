@@ -215,10 +215,10 @@ describe('after a login', () => {
 describe('SCRAM', () => {
   test('is offered for a hash when every account of the host has keys of it, or a plain password', async () => {
     const all = accounts()
-    const offers = async () => [
-      await all.offersScram(host, 'SHA-256'),
-      await all.offersScram(host, 'SHA-512'),
-    ]
+    const offers = async () => {
+      const hashes = await all.scramHashes(host)
+      return [hashes.includes('SHA-256'), hashes.includes('SHA-512')]
+    }
     expect(await offers()).toEqual([true, true])
     await accounts({ passwordFormat: 'plain' }).create('ann', host, pw('secret'), signal)
     expect(await offers()).toEqual([true, true])

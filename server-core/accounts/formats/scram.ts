@@ -43,6 +43,11 @@ export function scramFormatName(hash: ScramHash): string {
   return `scram-${hash.toLowerCase()}`
 }
 
+/** Whether who keeps a password in these formats can use SCRAM with that hash: keys can be made of a plain one. */
+export function servesScram(formats: readonly string[], hash: ScramHash): boolean {
+  return formats.includes('plain') || formats.includes(scramFormatName(hash))
+}
+
 /** Derives the keys of a password, which has been SASLprep'd. */
 export async function deriveScramKeys(
   hash: ScramHash,

@@ -148,25 +148,18 @@ export class SqliteAccounts implements AccountStore {
   }
 
   async count(host: string): Promise<number> {
-    return (await this.#totals(host)).reduce((sum, total) => sum + total.accounts, 0)
+    return (await this.formatSets(host)).reduce((sum, total) => sum + total.accounts, 0)
   }
 
   async formats(host: string): Promise<ReadonlyMap<string, number>> {
     const counts = new Map<string, number>()
-    for (const { formats, accounts } of await this.#totals(host)) {
+    for (const { formats, accounts } of await this.formatSets(host)) {
       for (const format of formats) counts.set(format, (counts.get(format) ?? 0) + accounts)
     }
     return counts
   }
 
-  async countWithout(host: string, wanted: readonly string[]): Promise<number> {
-    const without = (await this.#totals(host)).filter(
-      ({ formats }) => !formats.some((f) => wanted.includes(f)),
-    )
-    return without.reduce((sum, total) => sum + total.accounts, 0)
-  }
-
-  async #totals(host: string): Promise<{ formats: string[]; accounts: number }[]> {
+  async formatSets(host: string): Promise<{ formats: string[]; accounts: number }[]> {
     const rows = await this.#database.read((db) =>
       db.all<{ formats: string; accounts: number }>(
         'SELECT formats, accounts FROM account_totals WHERE host = ? AND accounts > 0',

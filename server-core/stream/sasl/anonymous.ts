@@ -1,5 +1,6 @@
 /** ANONYMOUS (RFC 4505, XEP-0175): a user who is nobody's, for as long as the session lasts. */
-import { failure, type SaslContext, type SaslMechanism, type SaslStep, textOf } from './mechanism.ts'
+import { textOf } from '../../xmpp/utf8.ts'
+import { failure, type SaslContext, type SaslMechanism, type SaslStep } from './mechanism.ts'
 
 /** In characters (RFC 4505 §2). */
 const maxTrace = 255

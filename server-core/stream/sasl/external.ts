@@ -1,4 +1,5 @@
 /** EXTERNAL (RFC 4422 appendix A) by the certificate that the client has shown in TLS (XEP-0178 §2). */
+import { textOf } from '../../xmpp/utf8.ts'
 import {
   conditionOf,
   failure,
@@ -6,7 +7,6 @@ import {
   type SaslContext,
   type SaslMechanism,
   type SaslStep,
-  textOf,
   unlessUnavailable,
 } from './mechanism.ts'
 

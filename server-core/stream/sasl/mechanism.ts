@@ -134,12 +134,3 @@ export function mayActAs(authzid: string, user: string, host: string): boolean {
   const jid = parseJid(authzid)
   return jid !== undefined && jid.user === user && jid.host === host && jid.resource === ''
 }
-
-/** The text of strict UTF-8. */
-export function textOf(data: Buffer): string | undefined {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(data)
-  } catch {
-    return undefined
-  }
-}

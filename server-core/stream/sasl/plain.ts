@@ -1,5 +1,6 @@
 /** PLAIN (RFC 4616): the password itself, so over TLS only. */
 import { preparedPassword } from '../../accounts/password.ts'
+import { textOf } from '../../xmpp/utf8.ts'
 import {
   conditionOf,
   failure,
@@ -7,7 +8,6 @@ import {
   type SaslContext,
   type SaslMechanism,
   type SaslStep,
-  textOf,
   unlessUnavailable,
   userOf,
 } from './mechanism.ts'

@@ -8,6 +8,7 @@ import {
   scramIterations,
   scramKeyLength,
 } from '../../accounts/formats/scram.ts'
+import { textOf } from '../../xmpp/utf8.ts'
 import {
   type ChannelBindingType,
   channelBindingTypes,
@@ -19,7 +20,6 @@ import {
   type SaslExchange,
   type SaslMechanism,
   type SaslStep,
-  textOf,
   unlessUnavailable,
   userOf,
 } from './mechanism.ts'
