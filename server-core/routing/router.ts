@@ -8,6 +8,7 @@ import type { HookRegistry } from '../extend/hook-registry.ts'
 import { shareOf } from '../extend/share.ts'
 import type { Logger } from '../log.ts'
 import type { Element } from '../xml/element.ts'
+import { StanzaError } from '../xmpp/errors.ts'
 import { errorReply, type Stanza } from '../xmpp/stanza.ts'
 import { PendingIqs } from './pending-iqs.ts'
 import { S2sManager } from './s2s-manager.ts'
@@ -57,7 +58,9 @@ export class Router {
   }
 
   #failed(stanza: Stanza, err: unknown): void | Promise<void> {
-    this.#log.error({ err, to: stanza.to.text }, 'a stanza could not be handled')
+    // a handler that refuses has handled it
+    const isRefusal = err instanceof StanzaError && err.condition !== 'internal-server-error'
+    this.#log[isRefusal ? 'debug' : 'error']({ err, to: stanza.to.text }, 'a stanza could not be handled')
     // an error for presence would end subscriptions and directed presence that are in order
     if (stanza.kind === 'presence') return
     const answer = errorReply(stanza, answerTo(err))

@@ -212,6 +212,20 @@ describe('a handler that fails', () => {
     },
   )
 
+  it('that refuses with an error of its own is answered with that, and nothing is wrong', async () => {
+    const lines: unknown[] = []
+    const write = (line: string) => lines.push(JSON.parse(line))
+    router = new Router(hooks, pino({ level: 'error' }, { write }))
+    router.registerLocalRoute('mantua.example', (one) => void answers.push(conditionOf(one)))
+    router.registerLocalRoute(host, async () => {
+      throw new StanzaError('resource-constraint')
+    })
+    await router.route(message())
+    await router.route(request())
+    expect(answers).toEqual(['message resource-constraint', 'iq resource-constraint'])
+    expect(lines).toEqual([])
+  })
+
   it('does not go round for ever when the answer fails too', async () => {
     router = new Router(hooks, silentLogger())
     let calls = 0
