@@ -1,7 +1,7 @@
 /** `help`, `help NAME`, `help GLOB`, `help --tags [TAG]`. */
 import type { Description } from '../server-core/admin/control-protocol.ts'
 import { NoServer } from './client.ts'
-import { list, matching, overview, pages, tagList, withLocal } from './help.ts'
+import { didYouMean, list, matching, overview, pages, tagList, withLocal } from './help.ts'
 import { localCommands } from './local.ts'
 import { exit, type Program } from './run.ts'
 
@@ -32,7 +32,7 @@ export async function runHelp(program: Program, words: readonly string[]): Promi
     )
   }
   const { nearest = [] } = await (await program.client()).describe(topic.replaceAll('-', '_'))
-  const hint = nearest.length > 0 ? `\nDid you mean ${nearest.map((name) => `'${name}'`).join(' or ')}?` : ''
+  const hint = nearest.length > 0 ? `\n${didYouMean(nearest)}` : ''
   return unknown(program, `Error: not command found that match: "${topic}"${hint}`)
 }
 

@@ -217,5 +217,12 @@ export function wrongCountMessage(command: CommandDescription, more: number): st
 export function unknownCommand(name: string, nearest: readonly string[]): string {
   const first = `Error: command "${name}" not known.`
   if (nearest.length === 0) return `${first}\nSee the list with 'gatehousectl help'.`
-  return `${first}\nDid you mean ${nearest.map((one) => `'${one}'`).join(' or ')}?`
+  return `${first}\n${didYouMean(nearest)}`
+}
+
+/** `Did you mean 'a', 'b' or 'c'?` */
+export function didYouMean(names: readonly string[]): string {
+  const quoted = names.map((name) => `'${name}'`)
+  const last = quoted.pop() ?? ''
+  return `Did you mean ${quoted.length > 0 ? `${quoted.join(', ')} or ` : ''}${last}?`
 }

@@ -211,7 +211,7 @@ export class Program {
       await this.out.write(`${name} would be run\n`)
       return exit.done
     }
-    if (!(await this.#mayDestroy(command, built.params))) return exit.no
+    if (!(await this.#mayDestroy(client, command, built.params))) return exit.no
     return this.#call(client, command, built)
   }
 
@@ -330,6 +330,7 @@ export class Program {
 
   /** What destroys asks on a terminal; elsewhere what destroys in bulk needs --yes. */
   async #mayDestroy(
+    client: Client,
     command: CommandDescription,
     params: Readonly<Record<string, JsonValue>>,
   ): Promise<boolean> {
@@ -340,13 +341,27 @@ export class Program {
       if (destroys === 'one') return true
       throw new UsageError(`${command.name} destroys in bulk; say --yes when that is meant`)
     }
+    const would = await this.#wouldBe(client, command, params)
+    if (would?.ok === false) {
+      await this.out.write(`${would.text}\n`)
+      return false
+    }
     const { openPrompts } = await import('./prompt.ts')
-    const shown = command.args.filter(({ name, secret }) => !secret && params[name] !== undefined)
-    const what = [command.name, ...shown.map(({ name }) => String(params[name]))].join(' ')
     const prompts = await openPrompts(this.context.stdin, this.context.stderr)
-    const sure = await prompts.confirm(`${what}: this cannot be taken back. Go on?`)
+    const sure = await prompts.confirm(`${would?.text ?? inWords(command, params)}. Go on?`)
     if (!sure) await this.err.write('Nothing was done.\n')
     return sure
+  }
+
+  /** What the command would do, in a sentence; undefined where that is a list. */
+  async #wouldBe(
+    client: Client,
+    { name, preview, result }: CommandDescription,
+    params: Readonly<Record<string, JsonValue>>,
+  ): Promise<{ readonly ok: boolean; readonly text: string } | undefined> {
+    if (!preview || (result.kind !== 'rescode' && result.kind !== 'restuple')) return undefined
+    const reply = await client.call(methods.preview, { command: name, params })
+    return 'ok' in reply && reply.text ? { ok: reply.ok, text: reply.text } : undefined
   }
 
   async #local(name: string, words: readonly Word[]): Promise<number> {
@@ -427,6 +442,17 @@ export class Program {
     }
     throw error
   }
+}
+
+/** A command with its arguments, secrets left out. */
+function inWords({ name, args }: CommandDescription, params: Readonly<Record<string, JsonValue>>): string {
+  const shown = args.filter((arg) => !arg.secret && params[arg.name] !== undefined)
+  const words = shown.map(({ name: arg, option }) => {
+    const text = String(params[arg])
+    const word = /^[^\s"']+$/.test(text) ? text : JSON.stringify(text)
+    return option ? `--${arg} ${word}` : word
+  })
+  return [name, ...words].join(' ')
 }
 
 /** Ctrl-C. */

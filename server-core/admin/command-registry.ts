@@ -21,6 +21,10 @@ export interface ArgumentMeta {
 /** A command of the server's, or one that each of some hosts has by itself. */
 type Entry = CommandSpec | ReadonlyMap<string, CommandSpec>
 
+/** A beginning that says what was meant, in letters; and how many names that begin so are told. */
+const shortestBeginning = 3
+const maxLonger = 5
+
 export class CommandRegistry {
   readonly #entries = new Map<string, Entry>()
 
@@ -72,12 +76,13 @@ export class CommandRegistry {
     return names.sort(byText).flatMap((name) => this.get(name) ?? [])
   }
 
+  /** Names that the name may have been meant for: mistyped, or not typed to the end. */
   nearest(name: string, allowed: (spec: CommandSpec) => boolean): string[] {
-    const names = this.list().filter(allowed)
-    return nearestAll(
-      name,
-      names.map((spec) => spec.name),
-    )
+    const names = this.list()
+      .filter(allowed)
+      .map((spec) => spec.name)
+    const longer = name.length < shortestBeginning ? [] : names.filter((other) => other.startsWith(name))
+    return longer.length > 0 ? longer.slice(0, maxLonger) : nearestAll(name, names)
   }
 }
 

@@ -52,10 +52,14 @@ describe.skipIf(findProgram('tmux') === undefined)('on a terminal', () => {
 
   test('what destroys asks first', async () => {
     const screen = await terminal('unregister', 'alice', 'localhost')
-    await screen.shows('unregister alice localhost: this cannot be taken back. Go on? (y/N)')
+    await screen.shows('User alice@localhost would be removed, with 1 contacts and 0 sessions. Go on? (y/N)')
     await screen.press('Enter')
     await screen.shows('Nothing was done.')
     expect(await server.must('check_account', 'alice', 'localhost')).toBe('User alice@localhost exists')
+    const many = await terminal('delete_old_users', '0', '--except', 'bob@localhost')
+    await many.shows('delete_old_users 0 --except bob@localhost. Go on? (y/N)')
+    const nobody = await terminal('unregister', 'nobody', 'localhost')
+    await nobody.shows(/^User nobody@localhost does not exist$/m)
   })
 
   test('missing arguments are asked for, with what there is to choose from', async () => {
