@@ -1,6 +1,8 @@
 /** Clients that others have written log in with every mechanism that they know, over STARTTLS and direct TLS. */
+import { readFileSync } from 'node:fs'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { makeAuthority, makeCertificate, makeClientCertificate } from '../harness/certificates.ts'
+import { TestClient } from '../harness/client.ts'
 import { temporaryFolder } from '../harness/folder.ts'
 import { peerFixtures } from '../harness/paths.ts'
 import { describePeer } from '../harness/peers.ts'
@@ -79,11 +81,56 @@ describePeer('slixmpp', 'slixmpp', () => {
       await client.stop()
     })
 
+    test('which is all that is offered and known to it', async () => {
+      const client = await TestClient.connect({
+        port: tls === 'direct' ? server.tlsPort : server.port,
+        ...(tls === 'direct' && { tls }),
+        certificate: {
+          cert: readFileSync(folder.file('carol.pem'), 'utf8'),
+          key: readFileSync(folder.file('carol.key'), 'utf8'),
+        },
+      })
+      await client.open()
+      if (tls === 'starttls') await client.startTls()
+      const bound = ['SCRAM-SHA-512-PLUS', 'SCRAM-SHA-256-PLUS', 'SCRAM-SHA-1-PLUS']
+      const unbound = ['SCRAM-SHA-512', 'SCRAM-SHA-256', 'SCRAM-SHA-1']
+      expect(client.mechanisms).toEqual(['EXTERNAL', ...bound, ...unbound, 'PLAIN'])
+      client.destroy()
+    })
+
     test('with a wrong password, which is refused', async () => {
       const client = connect('carol@localhost/test', tls, 'wrong')
       expect(await client.event('failed-auth')).toHaveProperty('condition', 'not-authorized')
       await client.stop()
     })
+  })
+})
+
+describePeer('slixmpp', 'slixmpp without TLS, where a listener lets it', () => {
+  let clear: Server
+  beforeAll(async () => {
+    clear = await startServer({
+      listener: { starttls_required: false, allow_unencrypted_plain_auth: true },
+      config: { auth_password_format: 'plain' },
+    })
+    await clear.must('register_identified', 'carol', 'localhost', password)
+    return async () => {
+      expect(await clear.stop()).toBe(0)
+    }
+  })
+
+  test.each(['SCRAM-SHA-512', 'SCRAM-SHA-256', 'SCRAM-SHA-1', 'PLAIN'])('with %s', async (mechanism) => {
+    const words = [
+      'carol@localhost/test',
+      '127.0.0.1',
+      String(clear.port),
+      '--clear',
+      '--mechanism',
+      mechanism,
+    ]
+    const client = startPython('slixmpp_client.py', words, password)
+    expect(await client.event('session')).toMatchObject({ jid: 'carol@localhost/test', mechanism })
+    await client.stop()
   })
 })
 
