@@ -38,6 +38,6 @@ if [ -n "$LISTEN_FDS" ]; then
   exec "$node" $small "$here/gatehouse-extauth-main.js" "$@"
 fi
 # A server gives up for good on a program that ends at once, a few times, and a node that is broken does. It sees the end when nobody
-# holds the pipes any more: this sleep does, for a moment, and a node that has come up ends it.
-{ guard=$(sleep 3 <&4 >&3 2>/dev/null 3>&- 4<&- & echo $!); } 3>&1 4<&0 2>/dev/null
+# holds the pipes any more: this sleep does, for a moment, and the program ends it when it has come up.
+{ guard=$(sleep 2 <&4 >&3 2>/dev/null 3>&- 4<&- & echo $!); } 3>&1 4<&0 2>/dev/null
 GATEHOUSE_EXTAUTH_GUARD="$guard" GATEHOUSE_EXTAUTH_ANSWERS=3 exec "$node" $small "$here/gatehouse-extauth-main.js" "$@" 3>&1 1>&2

@@ -19,9 +19,8 @@ for (const name of [
 ])
   delete process.env[name]
 
-/** A process that has lived so long has come up, in milliseconds. The launcher's guard ends by itself after three seconds. */
-const cameUp = 1000
-setTimeout(release, cameUp).unref()
+// The launcher's guard is for a node that does not get here.
+if (guard > 1) release(guard)
 
 let answers: ReturnType<typeof openAnswers> | undefined
 process.exitCode = await run({
@@ -45,23 +44,17 @@ process.exitCode = await run({
     process.on('uncaughtException', handler)
     process.on('unhandledRejection', handler)
   },
-  exit: (status) => {
-    release()
-    process.exit(status)
-  },
+  exit: (status) => process.exit(status),
   threads: Number(env['UV_THREADPOOL_SIZE']) || 4,
   env,
   pid: process.pid,
   uid: process.getuid?.(),
   node: process.execPath,
 })
-release()
 
-/** Whoever waits for the end of this process needs not wait for the launcher's guard as well. */
-function release(): void {
-  if (!(guard > 1) || performance.now() > 2 * cameUp) return
+function release(pid: number): void {
   try {
-    process.kill(guard)
+    process.kill(pid)
   } catch {
     // it has ended
   }
