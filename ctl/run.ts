@@ -187,6 +187,10 @@ export class Program {
       const asked = description.nearest ? description : await client.describe(name)
       const { nearest = [], notAllowed } = asked
       if (notAllowed !== undefined) throw new Refused({ code: -32001, message: notAllowed })
+      if (asked.takesWords && isWords(given) && !this.options.dryRun) {
+        const said = await this.#words(client, [name, ...given.map(({ text }) => text)])
+        if (said !== undefined) return said
+      }
       const { unknownCommand } = await import('./help.ts')
       await this.err.write(`${unknownCommand(name, nearest)}\n`)
       return exit.usage
@@ -213,6 +217,25 @@ export class Program {
     }
     if (!(await this.#mayDestroy(client, command, built.params))) return exit.no
     return this.#call(client, command, built)
+  }
+
+  /** What is no command may mean something to a module; undefined when it does not. */
+  async #words(client: Client, words: readonly string[]): Promise<number | undefined> {
+    try {
+      const reply = await client.call(methods.words, { words })
+      return new Printer(
+        this.out,
+        { kind: 'string', name: 'answer' },
+        {
+          format: this.format,
+          fields: this.options.fields,
+          style: styleFor(this.out, this.context.environment),
+        },
+      ).finish(reply)
+    } catch (error) {
+      if (error instanceof Refused && error.code === errorCodes.unknownCommand) return undefined
+      throw error
+    }
   }
 
   async #call(

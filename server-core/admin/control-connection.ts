@@ -20,7 +20,15 @@ import {
   notifications,
   type Row,
 } from './control-protocol.ts'
-import { argumentsOf, CallError, type Dispatcher, dispatch, refusal } from './dispatch.ts'
+import {
+  argumentsOf,
+  CallError,
+  type Dispatcher,
+  dispatch,
+  dispatchWords,
+  refusal,
+  takesWords,
+} from './dispatch.ts'
 import { FileFromClient } from './file-from-client.ts'
 import { LineReader } from './line-reader.ts'
 
@@ -216,6 +224,20 @@ export class ControlConnection {
           return true
         })
         return
+      case methods.words: {
+        const { words } = params
+        if (!Array.isArray(words) || !words.every((word) => typeof word === 'string')) {
+          this.#refuse(id, errorCodes.invalidParams, 'words is a list of texts')
+          return
+        }
+        this.#run(id, async () => {
+          const { dispatcher, listener } = this.#options
+          const caller = { login: this.#login, listener: listener.path ?? '' }
+          this.#result(id, { value: await dispatchWords(dispatcher, listener, words, caller) })
+          return true
+        })
+        return
+      }
       case methods.preview: {
         const { command, params: inner } = params
         const isObject = typeof inner === 'object' && inner !== null && !Array.isArray(inner)
@@ -243,7 +265,15 @@ export class ControlConnection {
     const spec = dispatcher.registry.get(command)
     const notAllowed = spec && refusal(spec, listener)
     const nearest = dispatcher.registry.nearest(command, allowed)
-    return { version, node, hosts, commands, nearest, ...(notAllowed === undefined ? {} : { notAllowed }) }
+    return {
+      version,
+      node,
+      hosts,
+      commands,
+      nearest,
+      ...(notAllowed === undefined ? {} : { notAllowed }),
+      ...(!spec && takesWords(dispatcher, listener) ? { takesWords: true } : {}),
+    }
   }
 
   #cancel(id: unknown): boolean {

@@ -79,6 +79,8 @@ export interface Description {
   readonly nearest?: readonly string[]
   /** Why the one that was asked for may not be run through this socket. */
   readonly notAllowed?: string
+  /** There is none such, but a module may know what the words mean: see `words`. */
+  readonly takesWords?: true
 }
 
 /** JSON-RPC error codes (JSON-RPC 2.0 §5.1) and ours, with the exit code that they mean. */
@@ -108,6 +110,8 @@ export const methods = {
   hello: 'gatehouse.hello',
   /** {command?} → Description; of one command when it is named, with the nearest names when there is none such. */
   describe: 'gatehouse.describe',
+  /** {words} → {value}: words that are no command go to the modules; unknownCommand when none of them knows them. */
+  words: 'gatehouse.words',
   /** Completion → {values}: what a word that is being typed may become. */
   complete: 'gatehouse.complete',
   /** {command, params} → what the command would do, as its reply; nothing is changed. */

@@ -63,10 +63,7 @@ export async function dispatch(
 ): Promise<void> {
   const began = performance.now()
   const spec = registry.get(name, hostOf(params))
-  if (!spec) {
-    const nearest = registry.nearest(name, (other) => refusal(other, listener) === undefined)
-    throw new CallError(errorCodes.unknownCommand, `command "${name}" not known.`, { nearest })
-  }
+  if (!spec) throw unknownCommand(registry, listener, name)
   let outcome = 'ok'
   try {
     const refused = refusal(spec, listener)
@@ -105,6 +102,35 @@ export async function dispatch(
       result: outcome,
     })
   }
+}
+
+function unknownCommand(registry: CommandRegistry, listener: ControlListener, name: string): CallError {
+  const nearest = registry.nearest(name, (other) => refusal(other, listener) === undefined)
+  return new CallError(errorCodes.unknownCommand, `command "${name}" not known.`, { nearest })
+}
+
+/** Whether modules may be asked about words that are no command: they decide what those do, so only where all may be done. */
+export function takesWords({ hooks }: Dispatcher, { commands }: ControlListener): boolean {
+  return commands === 'all' && hooks.has('ejabberd_ctl_process', '')
+}
+
+/** Words that are no command, for the modules; gives the answer of the one that knows them. Rejects with CallError only. */
+export async function dispatchWords(
+  dispatcher: Dispatcher,
+  listener: ControlListener,
+  words: readonly string[],
+  { login, listener: path }: Pick<Caller, 'login' | 'listener'>,
+): Promise<string> {
+  const { registry, hooks, audit } = dispatcher
+  const [name = ''] = words
+  if (registry.get(name) || !takesWords(dispatcher, listener)) throw unknownCommand(registry, listener, name)
+  const caller = `${login} (claimed) through ${path}`
+  const answer = await hooks.fold('ejabberd_ctl_process', '', '', { words, caller })
+  if (answer === '') throw unknownCommand(registry, listener, name)
+  // nobody knows which of the words are secret
+  audit.info({ command: name, arguments: {}, result: 'ok', listener: path, claimed_login: login }, 'command')
+  await hooks.run('api_call', '', { caller, command: name, arguments: {}, result: 'ok' })
+  return answer
 }
 
 function hostOf(params: Readonly<Record<string, unknown>>): string | undefined {

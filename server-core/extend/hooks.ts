@@ -127,6 +127,8 @@ export interface Hooks {
     acc: undefined
     info: { caller: string; command: string; arguments: Readonly<Record<string, unknown>>; result: string }
   }
+  /** Words of the command line that are no command; what is not '' is the answer. */
+  ejabberd_ctl_process: { acc: string; info: { words: readonly string[]; caller: string } }
   /** At 21, 7 and 1 days. */
   cert_expiring: { acc: undefined; info: { host: string; files: readonly string[]; days: number } }
   reopen_log_hook: { acc: undefined; info: object }
@@ -216,6 +218,7 @@ export const hookNames: readonly string[] = Object.keys({
   privacy_updated_list: true,
   user_ping_timeout: true,
   api_call: true,
+  ejabberd_ctl_process: true,
   cert_expiring: true,
   reopen_log_hook: true,
   memory_holders: true,

@@ -130,6 +130,7 @@ beforeAll(async () => {
   await must('kick_user', 'alice', 'localhost')
   await must('unregister', 'dora', 'localhost')
   await must('memory')
+  await server.ctl(['abracadabra', 'now'])
   await must('insert_domain', shop)
   const notAfterDate = new Date(Date.now() + 5 * 86_400_000)
   const made = await generate([{ name: 'commonName', value: shop }], { notAfterDate, algorithm: 'sha256' })
@@ -296,6 +297,7 @@ const expected: Readonly<Record<string, readonly [at: string, acc: unknown, info
       { host: shop, files: [expect.stringContaining('shop.pem')], days: expect.any(Number) },
     ],
     reopen_log_hook: ['', nothing, {}],
+    ejabberd_ctl_process: ['', '', { words: ['abracadabra', 'now'], caller: text }],
     memory_holders: [host, expect.any(Array), {}],
   }
 })()
