@@ -17,13 +17,13 @@ export interface HelpOptions {
 
 const usageLine = 'Usage: gatehousectl [options] command [arguments]'
 
-/** `help` alone: everything. Without a server, what works without one. */
+/** `help` alone: everything. Without a server, the program's own commands. */
 export function overview(description: Description | undefined, options: HelpOptions): string {
   const { style } = options
   const commands = description ? withLocal(description.commands) : localCommands
   const heading = description
     ? `Available commands in this gatehouse node (${description.node}):`
-    : 'No server answers, so its commands are not known. What works without one:'
+    : 'No server answers, so its commands are not known. Those of gatehousectl itself:'
   return [
     usageLine,
     '',

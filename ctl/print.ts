@@ -31,10 +31,12 @@ export class Printer {
   }
 
   readonly #format: OutputFormat
+  /** There was a sentence instead of rows. */
+  #hasSaid = false
 
   /** Whether a person saw nothing where a table was asked for. */
   get isEmptyTable(): boolean {
-    return this.#format === 'table' && this.#rows?.count === 0
+    return this.#format === 'table' && this.#rows?.count === 0 && !this.#hasSaid
   }
 
   async rows(rows: readonly Row[]): Promise<void> {
@@ -58,6 +60,7 @@ export class Printer {
 
   async #said(reply: { readonly ok: boolean; readonly text?: string }): Promise<number> {
     const { ok, text = '' } = reply
+    this.#hasSaid = text !== ''
     if (this.#format === 'json' || this.#format === 'jsonl')
       await this.#out.write(`${JSON.stringify({ ok, text })}\n`)
     else if (text !== '') await this.#out.write(`${text}\n`)

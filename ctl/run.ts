@@ -274,7 +274,8 @@ export class Program {
       this.#progress?.clear()
       if ('bytes' in reply) await target?.finish()
       const code = await printer.finish(reply)
-      if (printer.isEmptyTable && this.err.isTerminal) await this.err.write(`${style.dim('(nothing)')}\n`)
+      if (printer.isEmptyTable && this.err.isTerminal && !this.#isOneOfMany)
+        await this.err.write(`${style.dim('(nothing)')}\n`)
       return code
     } finally {
       stop.dispose()

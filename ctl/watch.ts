@@ -25,7 +25,7 @@ export async function runWatch(program: Program, words: readonly Word[]): Promis
   try {
     for (;;) {
       const kept = new Kept(program.out)
-      const code = await program.child({}, { out: kept }).dispatch(name, rest)
+      const code = await program.child({}, { out: kept, isOneOfMany: true }).dispatch(name, rest)
       if (code === exit.usage) return code
       const now = kept.lines()
       await program.out.write(
@@ -78,7 +78,8 @@ function screen(
 ): string {
   const style = styleFor(program.out, program.context.environment)
   const old = new Set(before)
-  const marked = now.map((line) => (before === undefined || old.has(line) ? line : style.bold(line)))
+  const shown = now.length === 0 ? [style.dim('(nothing)')] : now
+  const marked = shown.map((line) => (before === undefined || old.has(line) ? line : style.bold(line)))
   const head = style.dim(`${title}   ${new Date().toTimeString().slice(0, 8)}`)
   // Over what was there, so that nothing flickers; then whatever is left of it goes.
   const start = before === undefined ? '\x1b[2J' : ''

@@ -36,6 +36,16 @@ describe.skipIf(findProgram('tmux') === undefined)('on a terminal', () => {
     )
   })
 
+  test('nothing at all is said to be nothing, and a no is only a no', async () => {
+    const empty = await terminal('connected_users_info')
+    await empty.shows(/^\(nothing\)$/m)
+    const watched = await terminal('watch', 'connected_users_info')
+    await watched.shows(/^every 2 s: connected_users_info .*\n\n\(nothing\)$/m)
+    await watched.press('C-c')
+    const no = await terminal('trace', 'nobody@localhost')
+    expect(await no.shows('User nobody@localhost does not exist')).not.toContain('(nothing)')
+  })
+
   test('a password that is missing is asked for twice, and never shown', async () => {
     const screen = await terminal('register', 'carol', 'localhost')
     await screen.shows('password:')
