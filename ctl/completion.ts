@@ -1,9 +1,10 @@
 /** Completion: what the word that is being typed may become, and the scripts that ask for it. */
 import type { Description } from '../server-core/admin/control-protocol.ts'
+import { exit } from './exit.ts'
 import { withLocal } from './help.ts'
 import { localCommands } from './local.ts'
 import { globalOptions } from './options.ts'
-import { exit, type Program } from './run.ts'
+import type { Program } from './run.ts'
 import { knownServers } from './servers.ts'
 import { searchFor } from './suggestions.ts'
 import { commandName, outputs, UsageError, type Word } from './words.ts'

@@ -1,9 +1,10 @@
 /** `help`, `help NAME`, `help GLOB`, `help --tags [TAG]`. */
 import type { Description } from '../server-core/admin/control-protocol.ts'
 import { NoServer } from './client.ts'
+import { exit } from './exit.ts'
 import { didYouMean, list, matching, overview, pages, tagList, withLocal } from './help.ts'
 import { localCommands } from './local.ts'
-import { exit, type Program } from './run.ts'
+import type { Program } from './run.ts'
 
 export async function runHelp(program: Program, words: readonly string[]): Promise<number> {
   const options = await program.helpOptions(program.out)

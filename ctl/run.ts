@@ -10,6 +10,8 @@ import {
 } from '../server-core/admin/control-protocol.ts'
 import { type ArgumentSource, buildArguments, type Given, hasGaps, isWords, WrongCount } from './arguments.ts'
 import { type Client, findSockets, NoServer, openClient, Refused } from './client.ts'
+import { parseCommandLine } from './command-line.ts'
+import { exit, Stopped } from './exit.ts'
 import { isLocal } from './local.ts'
 import type { NewFile } from './new-file.ts'
 import { Printer } from './print.ts'
@@ -21,13 +23,9 @@ import {
   FileError,
   type GlobalOptions,
   type OutputFormat,
-  parseCommandLine,
   UsageError,
   type Word,
 } from './words.ts'
-
-/** Exit codes. */
-export const exit = { done: 0, no: 1, usage: 2, noServer: 3, interrupted: 130 } as const
 
 export interface Context {
   readonly argv: readonly string[]
@@ -478,6 +476,3 @@ function inWords({ name, args }: CommandDescription, params: Readonly<Record<str
   })
   return [name, ...words].join(' ')
 }
-
-/** Ctrl-C. */
-export class Stopped extends Error {}

@@ -1,10 +1,12 @@
 /** `shell`: one command after the other on one connection, with completion and a history that nobody keeps. */
 import { createInterface } from 'node:readline'
 import { NoServer } from './client.ts'
+import { parseCommandLine } from './command-line.ts'
 import { candidates } from './completion.ts'
-import { exit, type Program } from './run.ts'
+import { exit } from './exit.ts'
+import type { Program } from './run.ts'
 import { shellWords } from './shell-words.ts'
-import { commandName, parseCommandLine, UsageError } from './words.ts'
+import { commandName, UsageError } from './words.ts'
 
 const leaving = ['exit', 'quit']
 

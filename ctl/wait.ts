@@ -1,7 +1,8 @@
 /** `started` and `stopped`: look until it is so. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { findSockets, NoServer, openClient } from './client.ts'
-import { exit, type Program } from './run.ts'
+import { exit } from './exit.ts'
+import type { Program } from './run.ts'
 
 const interval = 250
 /** In milliseconds, as ejabberdctl and mongooseimctl wait. */

@@ -3,7 +3,8 @@
  * marked; elsewhere there is first all of it and then only what has changed, `+` and `-` in front of the lines.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { exit, type Program, Stopped } from './run.ts'
+import { exit, Stopped } from './exit.ts'
+import type { Program } from './run.ts'
 import { type Output, styleFor } from './terminal.ts'
 import { commandName, UsageError, type Word } from './words.ts'
 

@@ -56,12 +56,6 @@ export type OptionParser = (words: readonly string[]) => {
   readonly args: readonly string[]
 }
 
-export async function parseCommandLine(argv: readonly string[]): Promise<CommandLine> {
-  // Most command lines have no option, and loading the parser would take a tenth of their time.
-  if (!argv.some((word) => word.startsWith('--'))) return { options: {}, words: argv.map(plain) }
-  return splitWords(argv, (await import('./options.ts')).parseOptions)
-}
-
 export function splitWords(argv: readonly string[], parseOptions: OptionParser): CommandLine {
   const end = argv.indexOf('--')
   const head = end < 0 ? argv : argv.slice(0, end)
@@ -78,7 +72,7 @@ export function commandName(word: Word): string {
   return word.text.replaceAll('-', '_')
 }
 
-function plain(text: string): Word {
+export function plain(text: string): Word {
   return { text, literal: false }
 }
 

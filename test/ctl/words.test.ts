@@ -1,6 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { meaningOf, parseCommandLine, UsageError } from '../../ctl/words.ts'
+import { parseCommandLine } from '../../ctl/command-line.ts'
+import { meaningOf, UsageError } from '../../ctl/words.ts'
 
 async function texts(...argv: string[]): Promise<string[]> {
   return (await parseCommandLine(argv)).words.map(({ text }) => text)

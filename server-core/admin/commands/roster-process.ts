@@ -7,7 +7,7 @@ import { byText } from '../order.ts'
 import { Pattern, PatternError } from '../pattern.ts'
 import { unhurried } from '../unhurried.ts'
 import { word } from './arguments.ts'
-import { askOf, rosterService, subscriptions } from './roster.ts'
+import { askOf, rosterService, subscriptions } from './roster-items.ts'
 
 const actions = ['list', 'delete']
 const asks = ['none', 'out', 'in', 'both']

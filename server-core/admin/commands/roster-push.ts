@@ -9,7 +9,7 @@ import { unhurried } from '../unhurried.ts'
 import { doesNotExist, existingAccount, notServed } from './account.ts'
 import { file, host, user, word } from './arguments.ts'
 import { endedEarly } from './ended-early.ts'
-import { rosterService } from './roster.ts'
+import { rosterService } from './roster-items.ts'
 
 const fileDoc = 'Erlang list of {User, Server, Group, Nick}, or JSON, or CSV user,server,group,nick'
 

@@ -1,7 +1,6 @@
 /** Submod `roster`: contact lists, one contact at a time. */
 import { CommandError, type CommandSpec, defineCommand } from '../../extend/command.ts'
-import type { RosterService } from '../../extend/provided.ts'
-import type { RosterItem, Subscription } from '../../storage/storage.ts'
+import type { RosterItem } from '../../storage/storage.ts'
 import { parseJid, prepareHost, prepareUser } from '../../xmpp/jid.ts'
 import { rosterTextProblem } from '../../xmpp/roster-texts.ts'
 import type { AdminServer } from '../admin-server.ts'
@@ -9,22 +8,9 @@ import type { Row } from '../control-protocol.ts'
 import { byTexts } from '../order.ts'
 import { existingAccount, neededAccount } from './account.ts'
 import { host, user, word } from './arguments.ts'
+import { askOf, rosterService, subscriptions } from './roster-items.ts'
 import { processRosterItems } from './roster-process.ts'
 import { rosterPushCommands } from './roster-push.ts'
-
-export const subscriptions: readonly Subscription[] = ['none', 'from', 'to', 'both']
-
-export function rosterService(server: AdminServer, name: string): RosterService {
-  const service = server.provided(name, 'roster')
-  if (!service) throw new CommandError(`Module mod_roster is not loaded on host ${name}`)
-  return service
-}
-
-/** ejabberd's word for what is pending. */
-export function askOf(item: RosterItem): 'none' | 'in' | 'out' | 'both' {
-  if (item.pendingIn !== undefined) return item.pendingOut ? 'both' : 'in'
-  return item.pendingOut ? 'out' : 'none'
-}
 
 export function rosterCommands(server: AdminServer): readonly CommandSpec[] {
   const category = 'roster'
