@@ -147,8 +147,14 @@ function hostSettings(
     poolName: poolName && { value: String(poolName.value), place: poolName.place },
     patience: { value: hostKinds[kind].patience, place: 'always' },
     cache: cache !== false && cache !== 'false',
+    register: [own, all].map(registerModule).find((setting) => setting !== undefined),
     scram: get('auth_stored_password_types'),
   }
+}
+
+function registerModule(options: Options): Setting | undefined {
+  const modules = options.get('modules')
+  return isObject(modules?.value) && 'mod_register' in modules.value ? modules : undefined
 }
 
 function deadOptions(options: Options): ServerSettings['dead'] {

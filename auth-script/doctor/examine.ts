@@ -18,7 +18,7 @@ import {
   wrong,
 } from '../findings.ts'
 import { healthOf } from '../health.ts'
-import { type HostKind, hostKinds } from '../host-kind.ts'
+import { allOperations, type HostKind, hostKinds } from '../host-kind.ts'
 import { loadPlan } from '../load-plan.ts'
 import { type Flags, UsageError } from '../options.ts'
 import { Deployment, type Plan } from '../plan.ts'
@@ -94,7 +94,12 @@ export async function examine(context: ExtauthContext, flags: DoctorFlags): Prom
     try {
       show({
         title: 'answers',
-        findings: [...judgeHosts(plan, server), ...judgeReply(plan, server), ...judgeDeadline(plan, server)],
+        findings: [
+          ...judgeHosts(plan, server),
+          ...judgeReply(plan, server),
+          ...judgeChanges(plan, deployment, server),
+          ...judgeDeadline(plan, server),
+        ],
       })
       // Before anything is opened, which can clear away what somebody has left.
       const access = judgeAccess(plan, person)
@@ -205,6 +210,25 @@ function judgeReply(plan: Plan, server: ServerSettings): Finding[] {
   }
   return [
     ok(reply === 'deny' ? 'an outage is answered with no' : 'an outage is told apart from a wrong password'),
+  ]
+}
+
+/** A change that nothing here can make is refused, which ejabberd since 18.06 tells its users as done. */
+function judgeChanges(plan: Plan, deployment: Deployment, server: ServerSettings): Finding[] {
+  if (server.kind !== 'ejabberd') return []
+  const isAllowed = (plan.operations ?? allOperations).includes('setpass')
+  const canChange = (host: string) =>
+    isAllowed && deployment.authenticator(prepareHost(host) ?? host)?.canSetPassword !== false
+  const misled = server.hosts.find(
+    ({ host, methods, register }) =>
+      methods.value.includes('external') && register !== undefined && !canChange(host),
+  )
+  if (misled === undefined) return []
+  return [
+    warning(
+      `passwords of ${misled.host} cannot be changed here, and ejabberd tells users who try that they were (mod_register, ${misled.register?.place})`,
+      `take mod_register out of modules${isAllowed ? ', or let a backend change passwords (ldap_writes: [setpass])' : ''}`,
+    ),
   ]
 }
 

@@ -36,6 +36,7 @@ export async function readGatehouse(file: string): Promise<ServerSettings> {
         poolName: undefined,
         patience: { value: extauth_timeout, place: `extauth_timeout in ${place}` },
         cache: false,
+        register: undefined,
         scram: undefined,
       }
     }),

@@ -60,6 +60,7 @@ export function readMongooseim(file: string): ServerSettings {
       poolName: undefined,
       patience: { value: hostKinds.mongooseim.patience, place: 'always' },
       cache: false,
+      register: undefined,
       scram: undefined,
     }
   })

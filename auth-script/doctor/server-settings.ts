@@ -21,6 +21,8 @@ export interface HostSettings {
   readonly patience: Setting<number>
   /** Whether the server remembers answers. */
   readonly cache: boolean
+  /** The module by which users change their passwords from their clients. */
+  readonly register: Setting | undefined
   /** The option that promises SCRAM, which this protocol cannot do. */
   readonly scram: Setting | undefined
 }

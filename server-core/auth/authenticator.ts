@@ -50,6 +50,11 @@ export class Authenticator {
     return this.#chain.some(({ backend }) => backend.hasPasswords !== false)
   }
 
+  /** Whether the password of any account here can be changed. */
+  get canSetPassword(): boolean {
+    return this.#chain.some(({ backend }) => backend.setPassword !== undefined)
+  }
+
   /** Whether somebody without an account may come in. */
   get takesAnonymous(): boolean {
     return this.#chain.some(({ backend }) => backend.joinAnonymously !== undefined)

@@ -37,7 +37,7 @@ export class Directory {
 
   async #attempt<T>(deadline: Deadline, work: (server: Server) => Promise<T>, attempts: number): Promise<T> {
     const order = this.#inOrder()
-    const complaints: string[] = []
+    const complaints = new Set<string>()
     for (let server = order.shift(); server !== undefined; server = order.shift()) {
       try {
         const answer = await work(server)
@@ -45,7 +45,7 @@ export class Directory {
         return answer
       } catch (error) {
         if (!(error instanceof NoAnswer)) throw error
-        complaints.push(`${server.name}: ${error.message}`)
+        complaints.add(`${server.name}: ${error.message}`)
         if (error.kind === 'unreachable' || error.kind === 'lost') server.down(error)
         deadline.signal.throwIfAborted()
         if (error.kind === 'lost' || error.kind === 'troubled') attempts -= 1
@@ -53,7 +53,7 @@ export class Directory {
         if (order.length === 0 && error.kind === 'lost') order.push(server)
       }
     }
-    throw new BackendUnavailable(`no answer from the directory: ${complaints.join('; ')}`)
+    throw new BackendUnavailable(`no answer from the directory: ${[...complaints].join('; ')}`)
   }
 
   /** Those that are out are tried too, as nobody can know that they still are. */
