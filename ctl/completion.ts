@@ -55,14 +55,22 @@ export async function candidates(program: Program, words: readonly string[]): Pr
   const before = words.slice(0, -1)
   if (before.at(-1) === '--output') return outputs.filter((format) => format.startsWith(word))
   if (before.at(-1) === '--server') return serverNames(program, word)
-  if (word.startsWith('--')) return optionNames().filter((name) => name.startsWith(word))
   const plain = withoutOptions(before)
   const description = await described(program)
   const commands = description ? withLocal(description.commands) : localCommands
+  if (word.startsWith('--')) {
+    const command = plain[0] === undefined ? undefined : commandName({ text: plain[0], literal: false })
+    const own = commands.find((candidate) => candidate.name === command)?.args.filter(({ option }) => option)
+    const names = [...(own ?? []).map((argument) => `--${argument.name}`), ...optionNames()]
+    return names.filter((name) => name.startsWith(word))
+  }
   const names = commands.map(({ name }) => name).filter((name) => name.startsWith(word.replaceAll('-', '_')))
   const [first, ...given] = plain
   if (first === undefined) return names
   const name = commandName({ text: first, literal: false })
+  if (name === 'help' && words.includes('--tags')) {
+    return [...new Set(commands.flatMap(({ tags }) => tags))].sort().filter((tag) => tag.startsWith(word))
+  }
   if (name === 'help' || name === 'watch') return given.length === 0 ? names : []
   if (name === 'completion') return Object.keys(scripts).filter((shell) => shell.startsWith(word))
   return description ? argumentValues(program, description, name, given, word) : []

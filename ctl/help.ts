@@ -142,7 +142,7 @@ export function page(command: CommandDescription, { style, width }: HelpOptions)
     const forms = command.forms.map(({ names }) => [command.name, ...names].join(' '))
     parts.push('', labelled('Forms', forms.join(`\n${' '.repeat(9)}`)))
   }
-  parts.push('', labelled('Returns', resultText(command.result)))
+  parts.push('', labelled('Returns', wrapped(resultText(command.result), width - 11, 11)))
   if (command.tags.length > 0) parts.push('', labelled('Tags', command.tags.join(', ')))
   parts.push('', labelled('Description', wrapped(command.doc, width - 15, 15)))
   if (command.destroys !== undefined) {

@@ -5,12 +5,18 @@ function argument(name: string, doc: string, optional = false): ArgumentDescript
   return { name, type: 'string', doc, secret: false, optional }
 }
 
+/** A command of the program's own; `takesMore`: any number of words more than it has arguments. */
+export interface LocalCommand extends CommandDescription {
+  readonly takesMore?: true
+}
+
 function local(
   name: string,
   doc: string,
   args: readonly ArgumentDescription[],
   example: string,
-): CommandDescription {
+  more: Pick<LocalCommand, 'takesMore'> = {},
+): LocalCommand {
   return {
     name,
     doc,
@@ -20,13 +26,14 @@ function local(
     forms: [{ names: args.map((arg) => arg.name) }],
     result: { kind: 'rescode' },
     example,
+    ...more,
   }
 }
 
 const rest = argument('words', 'a command with its arguments')
 
 /** By name. */
-export const localCommands: readonly CommandDescription[] = [
+export const localCommands: readonly LocalCommand[] = [
   local(
     'batch',
     'Run the commands of a file, one a line, in order; --jobs N runs lines that do not depend on each other, --keep-going goes on behind a failure, --from LINE begins there',
@@ -54,6 +61,7 @@ export const localCommands: readonly CommandDescription[] = [
     'Run a command again and again, every 2 seconds or --interval, and show what has changed',
     [rest],
     'watch connected_users_info',
+    { takesMore: true },
   ),
 ]
 

@@ -28,7 +28,9 @@ export function globalOptions(): Command {
     )
     .option('--config <file>', "the server's configuration, which says where its socket is")
     .addOption(new Option('--output <format>', 'how results are printed').choices(outputs))
-    .option('--fields <names>', 'columns to print, separated by commas', (text) => text.split(','))
+    .option('--fields <names>', 'columns to print, separated by commas', (text) =>
+      text.split(',').map((name) => name.trim()),
+    )
     .option('--yes', 'do not ask before something is destroyed')
     .option('--dry-run', 'only say what would be destroyed')
     .option('--timeout <seconds>', 'how long to wait for the end of a command', seconds)

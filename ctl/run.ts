@@ -12,7 +12,7 @@ import { type ArgumentSource, buildArguments, type Given, hasGaps, isWords, Wron
 import { type Client, findSockets, NoServer, openClient, Refused } from './client.ts'
 import { parseCommandLine } from './command-line.ts'
 import { exit, Stopped } from './exit.ts'
-import { isLocal } from './local.ts'
+import { isLocal, localCommands } from './local.ts'
 import type { NewFile } from './new-file.ts'
 import { Printer } from './print.ts'
 import { Progress } from './progress.ts'
@@ -202,12 +202,7 @@ export class Program {
       built = await buildArguments(command, description.hosts, given, this.#source(client, description))
     } catch (error) {
       if (!(error instanceof WrongCount)) throw error
-      const { wrongCount, wrongCountMessage } = await import('./help.ts')
-      const message = this.#isOneOfMany
-        ? wrongCountMessage(command, error.more)
-        : wrongCount(command, error.more, await this.helpOptions(this.err))
-      await this.err.write(`${message}\n`)
-      return exit.usage
+      return this.#wrongCount(command, error.more)
     }
     if (isOnlyNamed) {
       await this.out.write(`${name} would be run\n`)
@@ -234,6 +229,15 @@ export class Program {
       if (error instanceof Refused && error.code === errorCodes.unknownCommand) return undefined
       throw error
     }
+  }
+
+  async #wrongCount(command: CommandDescription, more: number): Promise<number> {
+    const { wrongCount, wrongCountMessage } = await import('./help.ts')
+    const message = this.#isOneOfMany
+      ? wrongCountMessage(command, more)
+      : wrongCount(command, more, await this.helpOptions(this.err))
+    await this.err.write(`${message}\n`)
+    return exit.usage
   }
 
   async #call(
@@ -387,6 +391,10 @@ export class Program {
   }
 
   async #local(name: string, words: readonly Word[]): Promise<number> {
+    const command = localCommands.find((candidate) => candidate.name === name)
+    if (command && !command.takesMore && words.length > command.args.length) {
+      return this.#wrongCount(command, command.args.length - words.length)
+    }
     switch (name) {
       case 'batch':
         return (await import('./batch.ts')).runBatch(this, words)

@@ -4,6 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { exit, Stopped } from './exit.ts'
+import { isLocal } from './local.ts'
 import type { Program } from './run.ts'
 import { type Output, styleFor } from './terminal.ts'
 import { commandName, UsageError, type Word } from './words.ts'
@@ -14,6 +15,7 @@ export async function runWatch(program: Program, words: readonly Word[]): Promis
   const [first, ...rest] = words
   if (!first) throw new UsageError('watch takes a command with its arguments')
   const name = commandName(first)
+  if (isLocal(name)) throw new UsageError(`${name} gives nothing that could be watched`)
   const { commands } = await program.learn()
   const command = commands.find((candidate) => candidate.name === name)
   if (command?.destroys !== undefined)
