@@ -20,6 +20,7 @@ export const modLast = defineModule({
       set: (user, last) => store.set(user, host.host, last),
     })
     host.feature('local', ns.last)
+    host.feature('sm', ns.last)
     host.iq('local', ns.last, uptime, options.iqdisc)
     host.iq('sm', ns.last, (request) => lastSeen(host, request), options.iqdisc)
     host.hook('unset_presence_hook', (_, { jid, status }) =>
@@ -35,7 +36,6 @@ function uptime(request: IqRequest): Element {
 
 /** Only for those who may see the account's presence (XEP-0012 §4). */
 async function lastSeen(host: HostContext, request: IqRequest): Promise<Element> {
-  if (request.type === 'set') throw new StanzaError('not-allowed')
   const { user } = request.to
   if (!request.from.bare.equals(request.to.bare)) {
     const known = await host.fold(
@@ -46,6 +46,7 @@ async function lastSeen(host: HostContext, request: IqRequest): Promise<Element>
     if (known.failed) throw tryAgainLater()
     if (known.subscription !== 'from' && known.subscription !== 'both') throw new StanzaError('forbidden')
   }
+  if (request.type === 'set') throw new StanzaError('not-allowed')
   const isHere = host.sessions.ofUser(user, host.host).some((session) => session.presence !== undefined)
   if (isHere) return seconds(0)
   const last = await host.storage.last.get(user, host.host)

@@ -299,7 +299,15 @@ export class SessionManager implements Sessions {
       this.#iqs.handle('sm', host, stanza, (reply) => this.#router.route(reply))
     // somebody connected has an account; asking the backend for every IQ to oneself would be waste
     if (sessions.size > 0) return handle()
-    return this.#accountExists(user, host).then((exists) => (exists ? handle() : this.#refuse(stanza)))
+    return this.#accountExists(user, host).then((exists) =>
+      exists ? handle() : this.#refuse(stanza, this.#refusalOfNobody(stanza)),
+    )
+  }
+
+  /** What a stranger would hear of an account: the answer shall not tell that there is none. */
+  #refusalOfNobody(stanza: Stanza): StanzaError | undefined {
+    const isForbidden = asksForLast(stanza) && this.#iqs.has('sm', stanza.to.host, ns.last)
+    return isForbidden ? new StanzaError('forbidden') : undefined
   }
 
   #iqToResource(stanza: Stanza, session: Session | undefined): void | Promise<void> {
