@@ -7,6 +7,8 @@ export interface Terminal {
 }
 
 const maxLine = 8192
+/** How often two that are not the same may be typed. */
+const maxTries = 3
 
 /** Undefined when nobody gave one. */
 export async function askPassword(
@@ -21,16 +23,17 @@ export async function askPassword(
     input: stdin as NodeJS.ReadStream,
     output: stderr as NodeJS.WriteStream,
   })
+  const ask = async (message: string): Promise<string> => {
+    const hidden = { type: 'password', name: 'typed', message, mask: '*', toggleMask: false } as const
+    return (await prompt<{ typed: string }>([hidden])).typed
+  }
   try {
-    const { password } = await prompt<{ password: string }>([
-      { type: 'password', name: 'password', message: question, mask: '*', toggleMask: false },
-    ])
-    if (!twice) return password === '' ? undefined : Buffer.from(password)
-    const { again } = await prompt<{ again: string }>([
-      { type: 'password', name: 'again', message: 'once more', mask: '*', toggleMask: false },
-    ])
-    if (password === again && password !== '') return Buffer.from(password)
-    stderr.write(password === '' ? 'The password is empty.\n' : 'These are not the same.\n')
+    for (let tries = 0; tries < maxTries; tries++) {
+      const password = await ask(question)
+      if (password === '') return undefined
+      if (!twice || (await ask('once more')) === password) return Buffer.from(password)
+      stderr.write('These are not the same.\n')
+    }
     return undefined
   } catch (error) {
     // End of input and Ctrl-C.

@@ -156,7 +156,9 @@ describe('account', () => {
     db.close()
   })
 
-  test('asks for the password on a terminal, twice, and does not show it', { timeout: 60_000 }, async () => {
+  test('asks for the password on a terminal, twice, anew when these differ, and does not show it', {
+    timeout: 60_000,
+  }, async () => {
     const talk = `
 import os, pty, sys, time, select
 pid, fd = pty.fork()
@@ -169,7 +171,9 @@ while time.time() < end:
         if not data: break
         text += data
     if sent == 0 and b"Password for ann@a.example" in text: os.write(fd, b"s3cret\\r"); sent = 1
-    if sent == 1 and b"once more" in text: os.write(fd, b"s3cret\\r"); sent = 2
+    if sent == 1 and b"once more" in text: os.write(fd, b"secret\\r"); sent = 2
+    if sent == 2 and b"not the same" in text and b"Password for" in text.split(b"not the same")[1]: os.write(fd, b"s3cret\\r"); sent = 3
+    if sent == 3 and b"once more" in text.split(b"not the same")[1]: os.write(fd, b"s3cret\\r"); sent = 4
 sys.stdout.buffer.write(text)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))`
     const args = [programs.extauth, 'account', 'add', 'ann@a.example', '--sqlite', file()]
