@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /** The process edge of gatehouse-extauth: words, descriptors, signals, exit status. */
 import { isatty } from 'node:tty'
+import type { ExtauthContext } from './context.ts'
 import { openAnswers, openRequests } from './descriptors.ts'
-import type { ExtauthContext } from './program.ts'
 
 const { stderr, argv } = process
 const isTerminal = isatty(0)

@@ -1,13 +1,14 @@
 /** gatehouse-extauth as a program: serves the pipe, or carries out a command. */
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import type { Readable, Writable } from 'node:stream'
+import type { Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Command, CommanderError } from 'commander'
 import { setParallelDerivations } from '../server-core/accounts/derivations.ts'
 import { BackendUnavailable } from '../server-core/auth/backend.ts'
 import { createLogger } from '../server-core/log.ts'
 import { addCommands } from './commands/index.ts'
+import type { ExtauthContext } from './context.ts'
 import { type HostKind, hostKindNames, hostKinds } from './host-kind.ts'
 import { Keeper } from './keeper.ts'
 import { loadPlan } from './load-plan.ts'
@@ -17,31 +18,6 @@ import { commandLine, type Flags, sourceOf, UsageError } from './options.ts'
 import { type End, Serving } from './serve.ts'
 import { handleSignals } from './signals.ts'
 import { Statistics } from './statistics.ts'
-
-export interface ExtauthContext {
-  readonly words: readonly string[]
-  /** Whether a person sits at standard input. */
-  readonly isTerminal: boolean
-  /** For what is typed or piped to a command; requests come from `openRequests`, and only one of the two may be used. */
-  readonly stdin: Readable & { readonly isTTY?: boolean }
-  readonly stderr: Writable & { readonly isTTY?: boolean }
-  /** Standard input as the server has it. */
-  openRequests(): Readable
-  /** Standard output as the server has it; nothing else may be written there when serving. */
-  openAnswers(): Writable
-  onSignal(signals: readonly NodeJS.Signals[], handler: (signal: NodeJS.Signals) => void): void
-  onFault(handler: (error: unknown) => void): void
-  /** Ends at once. */
-  exit(status: number): void
-  /** How many threads libuv has. */
-  readonly threads: number
-  readonly env: Readonly<Record<string, string | undefined>>
-  readonly pid: number
-  /** Undefined where there are no user ids. */
-  readonly uid: number | undefined
-  /** The program that runs this. */
-  readonly node: string
-}
 
 /** How long backends may take to end, in milliseconds. */
 const closeTimeout = 2000

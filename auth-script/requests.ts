@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { BackendUnavailable } from '../server-core/auth/backend.ts'
 import { isOperation } from '../server-core/extauth/packets.ts'
 import type { Logger } from '../server-core/log.ts'
-import type { Outcome, Result, Signals } from './operations.ts'
+import type { Outcome, Result, Signals } from './outcome.ts'
 import { Statistics } from './statistics.ts'
 
 export interface RequestsOptions {

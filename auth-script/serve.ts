@@ -3,7 +3,7 @@
  * ends this; its end is the end of input, an output that nobody reads, or `stop`. Failures become bytes here and nowhere else.
  */
 import type { Readable, Writable } from 'node:stream'
-import type { Outcome } from './operations.ts'
+import type { Outcome } from './outcome.ts'
 import { Requests, type RequestsOptions, type Running } from './requests.ts'
 import type { Wire } from './wire.ts'
 

@@ -1,7 +1,7 @@
 /** What signals do, on the pipe and in the daemon. */
 import type { Logger } from '../server-core/log.ts'
+import type { ExtauthContext } from './context.ts'
 import type { Keeper } from './keeper.ts'
-import type { ExtauthContext } from './program.ts'
 import type { Statistics } from './statistics.ts'
 
 export interface Signalled {

@@ -1,5 +1,5 @@
 /** What has been asked and how it went: for SIGUSR2, and in Prometheus' text format. */
-import type { Outcome } from './operations.ts'
+import type { Outcome } from './outcome.ts'
 
 /** Upper bounds in seconds. */
 const buckets = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]

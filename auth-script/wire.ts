@@ -1,6 +1,6 @@
 /** What requests and answers look like on the pipe, by the kind of server at its other end. */
 import { encodeAnswer, errorAnswer, FrameReader } from '../server-core/extauth/packets.ts'
-import type { Outcome } from './operations.ts'
+import type { Outcome } from './outcome.ts'
 
 export interface Wire {
   /** The requests that are complete now. */

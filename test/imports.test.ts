@@ -326,3 +326,32 @@ describe('the check itself', () => {
     })
   }
 })
+
+/** Files that lead back to themselves by their imports, types too: the way that does. */
+function circle(folder: string): string[] | undefined {
+  const files = new Set(sources(folder))
+  const targetsOf = (file: string) =>
+    [...readFileSync(`${root}/${file}`, 'utf8').matchAll(importPattern)]
+      .map(([, , name = '']) => posix.join(posix.dirname(file), name))
+      .filter((target) => files.has(target))
+  const done = new Set<string>()
+  const follow = (file: string, way: readonly string[]): string[] | undefined => {
+    if (way.includes(file)) return [...way.slice(way.indexOf(file)), file]
+    if (done.has(file)) return undefined
+    for (const target of targetsOf(file)) {
+      const found = follow(target, [...way, file])
+      if (found !== undefined) return found
+    }
+    done.add(file)
+    return undefined
+  }
+  for (const file of files) {
+    const found = follow(file, [])
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+it('the authentication program is read from one end to the other, without a circle', () => {
+  expect(circle('auth-script')).toBeUndefined()
+})

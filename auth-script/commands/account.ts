@@ -8,14 +8,13 @@ import { createLogger } from '../../server-core/log.ts'
 import { StorageUnavailable } from '../../server-core/storage/storage.ts'
 import { parseJid, prepareHost } from '../../server-core/xmpp/jid.ts'
 import { askPassword } from '../ask-password.ts'
+import type { AddCommand, ExtauthContext } from '../context.ts'
 import { loadPlan } from '../load-plan.ts'
 import { type Flags, UsageError } from '../options.ts'
 import { Deployment } from '../plan.ts'
-import type { ExtauthContext } from '../program.ts'
 import { SqliteBackend } from '../sqlite.ts'
 import { type Account, Refusal, timeout } from './account-of.ts'
 import { addAppPasswords } from './app-password.ts'
-import type { AddCommand } from './index.ts'
 
 export const account: AddCommand = (program, context, done) => {
   const group = program.command('account').description('add, change, list and remove accounts').exitOverride()

@@ -3,14 +3,13 @@ import type { Command } from 'commander'
 import type { AuthBackend } from '../../server-core/auth/backend.ts'
 import type { Operation } from '../../server-core/extauth/packets.ts'
 import { silentLogger } from '../../server-core/log.ts'
+import type { AddCommand, ExtauthContext } from '../context.ts'
 import { formatSection, isAnythingWrong, ok, type Section, summary } from '../findings.ts'
 import { healthOf } from '../health.ts'
 import { type HostKind, hostKinds } from '../host-kind.ts'
 import { loadPlan } from '../load-plan.ts'
 import { type Flags, UsageError } from '../options.ts'
 import { Deployment, type Plan } from '../plan.ts'
-import type { ExtauthContext } from '../program.ts'
-import type { AddCommand } from './index.ts'
 
 export const check: AddCommand = (program, context, done) => {
   program

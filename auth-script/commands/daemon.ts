@@ -1,7 +1,7 @@
 /** `daemon`: one process that answers for all virtual hosts, on UNIX sockets, behind relays or Prosody. */
 import type { Command } from 'commander'
+import type { AddCommand } from '../context.ts'
 import type { DaemonFlags } from '../daemon/run.ts'
-import type { AddCommand } from './index.ts'
 
 export const daemon: AddCommand = (program, context, done) => {
   program

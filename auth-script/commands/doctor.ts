@@ -1,7 +1,7 @@
 /** `doctor`: looks at the server's configuration, its program line, processes and accounts, and says what will go wrong. */
 import type { Command } from 'commander'
+import type { AddCommand } from '../context.ts'
 import type { DoctorFlags } from '../doctor/examine.ts'
-import type { AddCommand } from './index.ts'
 
 export const doctor: AddCommand = (program, context, done) => {
   program

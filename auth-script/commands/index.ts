@@ -1,15 +1,11 @@
 /** The table of commands. To add one: a file in this folder and a line here. */
-import type { Command } from 'commander'
-import type { ExtauthContext } from '../program.ts'
+import type { AddCommand } from '../context.ts'
 import { account } from './account.ts'
 import { check } from './check.ts'
 import { daemon } from './daemon.ts'
 import { doctor } from './doctor.ts'
 import { moved } from './moved.ts'
 import { test } from './test.ts'
-
-/** Adds a command; `done` takes its exit status. */
-export type AddCommand = (program: Command, context: ExtauthContext, done: (status: number) => void) => void
 
 const commands: readonly AddCommand[] = [account, check, daemon, doctor, moved, test]
 

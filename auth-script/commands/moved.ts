@@ -2,14 +2,13 @@
 import type { Command } from 'commander'
 import type { AuthBackend } from '../../server-core/auth/backend.ts'
 import { createLogger } from '../../server-core/log.ts'
+import type { AddCommand, ExtauthContext } from '../context.ts'
 import { loadPlan } from '../load-plan.ts'
 import type { Flags } from '../options.ts'
 import { UsageError } from '../options.ts'
 import { Deployment } from '../plan.ts'
-import type { ExtauthContext } from '../program.ts'
 import { SqliteBackend } from '../sqlite.ts'
 import { Refusal } from './account-of.ts'
-import type { AddCommand } from './index.ts'
 
 export const moved: AddCommand = (program, context, done) => {
   program

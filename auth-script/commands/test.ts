@@ -6,14 +6,14 @@ import { Throttle } from '../../server-core/auth/throttle.ts'
 import type { Logger } from '../../server-core/log.ts'
 import { prepareHost, prepareUser } from '../../server-core/xmpp/jid.ts'
 import { askPassword } from '../ask-password.ts'
+import type { AddCommand, ExtauthContext } from '../context.ts'
 import { type HostKind, hostKinds } from '../host-kind.ts'
 import { loadPlan } from '../load-plan.ts'
-import { Operations, type Outcome } from '../operations.ts'
+import { Operations } from '../operations.ts'
 import { type Flags, UsageError } from '../options.ts'
+import type { Outcome } from '../outcome.ts'
 import { Deployment, type Plan } from '../plan.ts'
-import type { ExtauthContext } from '../program.ts'
 import { RecentChanges } from '../recent-changes.ts'
-import type { AddCommand } from './index.ts'
 
 export const test: AddCommand = (program, context, done) => {
   program

@@ -4,7 +4,7 @@
  */
 import type { Socket } from 'node:net'
 import type { Logger } from '../../server-core/log.ts'
-import type { Result, Signals } from '../operations.ts'
+import type { Result, Signals } from '../outcome.ts'
 import { type End, Serving } from '../serve.ts'
 import type { Statistics } from '../statistics.ts'
 import { frameWire } from '../wire.ts'

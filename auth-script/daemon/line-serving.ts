@@ -4,7 +4,7 @@
  * whoever needs an order waits for the answer. An id is up to 64 visible ASCII characters, and what it means is the client's.
  */
 import type { Socket } from 'node:net'
-import type { Outcome } from '../operations.ts'
+import type { Outcome } from '../outcome.ts'
 import { Requests, type RequestsOptions, type Running } from '../requests.ts'
 import type { End } from '../serve.ts'
 

@@ -7,6 +7,7 @@ import { verifyNobody } from '../../server-core/accounts/password.ts'
 import { reason } from '../../server-core/config/load-yaml.ts'
 import { silentLogger } from '../../server-core/log.ts'
 import { prepareHost } from '../../server-core/xmpp/jid.ts'
+import type { ExtauthContext } from '../context.ts'
 import {
   type Finding,
   formatSection,
@@ -22,7 +23,6 @@ import { allOperations, type HostKind, hostKinds } from '../host-kind.ts'
 import { loadPlan } from '../load-plan.ts'
 import { type Flags, UsageError } from '../options.ts'
 import { Deployment, type Plan } from '../plan.ts'
-import type { ExtauthContext } from '../program.ts'
 import { judgeAppArmor } from './apparmor.ts'
 import { readEjabberd } from './ejabberd.ts'
 import { readGatehouse } from './gatehouse.ts'

@@ -1,6 +1,6 @@
 import { PassThrough, Writable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
-import type { Result, Signals } from '../../auth-script/operations.ts'
+import type { Result, Signals } from '../../auth-script/outcome.ts'
 import { Serving } from '../../auth-script/serve.ts'
 import { frameWire } from '../../auth-script/wire.ts'
 import { BackendUnavailable } from '../../server-core/auth/backend.ts'
