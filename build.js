@@ -10,6 +10,7 @@ const programs = {
   gatehouse: 'server-core/main.ts',
   'gatehouse-extauth-main': 'auth-script/main.ts',
   'hash-worker': 'server-core/accounts/formats/hashing/worker.ts',
+  'self-signed-worker': 'server-core/net/self-signed-worker.ts',
   module: 'server-core/module.ts',
   'module-resolver': 'server-core/external/resolver.ts',
 }

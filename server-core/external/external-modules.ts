@@ -8,6 +8,7 @@ import * as nodeModule from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { z } from 'zod'
+import { bundled } from '../bundled.ts'
 import { findings, optionName } from '../config/complaint.ts'
 import { isSchema } from '../config/fields.ts'
 import { nearest } from '../config/nearest.ts'
@@ -233,17 +234,12 @@ let isHooked = false
 function hookResolution(): void {
   if (isHooked) return
   isHooked = true
-  const data = { server: place('module.js') }
+  const data = { server: bundled('module.js').href }
   const node = nodeModule as unknown as HooksOfNode
   if (node.registerHooks) {
     initialize(data)
     node.registerHooks({ resolve: resolveSync })
   } else {
-    node.register(place('module-resolver.js'), { data })
+    node.register(bundled('module-resolver.js').href, { data })
   }
-}
-
-/** A file of the bundled program; sources that run unbundled, as tests do, find it in dist/. */
-function place(file: string): string {
-  return new URL(import.meta.url.endsWith('.ts') ? `../../dist/${file}` : `./${file}`, import.meta.url).href
 }

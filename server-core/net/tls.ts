@@ -15,14 +15,13 @@ import {
   readPem,
   warningDays,
 } from './certificates.ts'
+import { makeSelfSigned } from './self-signed.ts'
 
 export interface Certificate {
   readonly host: string
   readonly context: SecureContext
   readonly found: HostsCertificate
 }
-
-const selfSignedDays = 3_650
 
 /** PEM files. */
 export interface CertificateFiles {
@@ -201,23 +200,4 @@ async function selfSigned(host: string, trust: Trust, dataDir: string, log: Logg
   const made = chooseCertificate(host, [readPem(file, pem)])
   if (!made) throw new Error(`the self-signed certificate in ${file} is not valid for ${host}`)
   return secured(host, made, trust)
-}
-
-async function makeSelfSigned(host: string): Promise<string> {
-  const { generate } = await import('selfsigned')
-  const now = Date.now()
-  const pems = await generate([{ name: 'commonName', value: host }], {
-    keyType: 'ec',
-    curve: 'P-256',
-    algorithm: 'sha256',
-    notBeforeDate: new Date(now - 3_600_000),
-    notAfterDate: new Date(now + selfSignedDays * 86_400_000),
-    extensions: [
-      { name: 'basicConstraints', cA: false },
-      { name: 'keyUsage', digitalSignature: true },
-      { name: 'extKeyUsage', serverAuth: true, clientAuth: true },
-      { name: 'subjectAltName', altNames: [{ type: 2, value: host }] },
-    ],
-  })
-  return `${pems.cert}\n${pems.private}\n`
 }

@@ -4,14 +4,11 @@
  */
 import { Worker } from 'node:worker_threads'
 import { BackendUnavailable } from '../../../auth/backend.ts'
+import { bundled } from '../../../bundled.ts'
 import { derive } from '../../derivations.ts'
 import type { AlgorithmInput, AlgorithmName, Job } from './algorithms.ts'
 
-/** The bundled program; sources that run unbundled, as tests do, find it in dist/. */
-const program = new URL(
-  import.meta.url.endsWith('.ts') ? '../../../../dist/hash-worker.js' : './hash-worker.js',
-  import.meta.url,
-)
+const program = bundled('hash-worker.js')
 
 /** In milliseconds: a thread costs some 10 MB, starting one some 50 ms. */
 const quietTime = 60_000
