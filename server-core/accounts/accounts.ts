@@ -45,6 +45,8 @@ const maxUserLength = 1023
 
 /** Each costs the time of a hash when a password is wrong. */
 export const maxApplicationPasswords = 10
+/** Some 600 bytes each. */
+const maxKeys = 1000
 /** In characters. */
 const maxLabel = 64
 
@@ -57,6 +59,8 @@ export class Accounts {
   readonly #secret: Buffer
   readonly #rewriting = new Set<Promise<void>>()
   readonly #complained = new Set<string>()
+  /** Keys that were made of plain passwords, as that takes a hundred times what a login takes; `known` changes with the password. */
+  readonly #keysOf = new Map<string, { readonly known: string; readonly keys: ScramKeys }>()
 
   constructor(options: AccountsOptions) {
     this.#options = options
@@ -290,9 +294,19 @@ export class Accounts {
     password: string,
     signal: AbortSignal,
   ): Promise<ScramKeys> {
+    const keyed = (text: string) => createHmac('sha256', this.#secret).update(text).digest()
+    const name = `${hash}:${user}@${host}`
+    const known = keyed(`${name} ${password}`).toString('base64')
+    const before = this.#keysOf.get(name)
+    if (before?.known === known) return before.keys
     const bytes = preparedPassword(Buffer.from(password)) ?? Buffer.from(password)
-    const salt = createHmac('sha256', this.#secret).update(`${hash}:${user}@${host}`).digest().subarray(0, 16)
-    return deriveScramKeys(hash, bytes, salt, scramIterations[hash], signal)
+    const salt = keyed(name).subarray(0, 16)
+    const keys = await deriveScramKeys(hash, bytes, salt, scramIterations[hash], signal)
+    this.#keysOf.delete(name)
+    this.#keysOf.set(name, { known, keys })
+    const [oldest] = this.#keysOf.keys()
+    if (this.#keysOf.size > maxKeys && oldest !== undefined) this.#keysOf.delete(oldest)
+    return keys
   }
 
   /** Not before the answer, not while others wait for a check, and not if the password was changed meanwhile. */

@@ -213,6 +213,18 @@ describe('after a login', () => {
 })
 
 describe('SCRAM', () => {
+  test('keys of a plain password are made once, and anew when it has changed', async () => {
+    const all = accounts({ passwordFormat: 'plain' })
+    await all.create('ann', host, pw('secret'), signal)
+    const keys = () => all.scramKeys('ann', host, 'SHA-256', signal)
+    const first = await keys()
+    expect(await keys()).toBe(first)
+    await all.setPassword('ann', host, pw('another'), signal)
+    const second = await keys()
+    expect(second?.salt).toEqual(first?.salt)
+    expect(second?.storedKey).not.toEqual(first?.storedKey)
+  })
+
   test('is offered for a hash when every account of the host has keys of it, or a plain password', async () => {
     const all = accounts()
     const offers = async () => {
