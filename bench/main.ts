@@ -6,6 +6,7 @@ import { extauth } from './extauth.ts'
 import { extauthService } from './extauth-service.ts'
 import { ldapBenchmark } from './ldap.ts'
 import { server } from './server.ts'
+import { serverLife } from './server-life.ts'
 import { type Bench, figure, format, goalCells, goalColumns } from './table.ts'
 import { xml } from './xml.ts'
 
@@ -29,7 +30,7 @@ const ldap: Bench = {
   },
 }
 
-const benches: readonly Bench[] = [ctl, extauth, extauthService, ldap, server, xml]
+const benches: readonly Bench[] = [ctl, extauth, extauthService, ldap, server, serverLife, xml]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -39,7 +40,7 @@ const unknown = positionals.filter((name) => benches.every((bench) => bench.name
 if (values.help || unknown.length > 0) {
   for (const name of unknown) console.error(`there is no benchmark "${name}"`)
   console.error('npm run bench -- [NAME…] [--quick]\n')
-  for (const bench of benches) console.error(`  ${bench.name.padEnd(8)}  ${bench.doc}`)
+  for (const bench of benches) console.error(`  ${bench.name.padEnd(15)}  ${bench.doc}`)
   process.exitCode = unknown.length > 0 ? 2 : 0
 } else {
   for (const bench of benches) {
