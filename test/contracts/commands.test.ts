@@ -4,8 +4,11 @@
  */
 import { writeFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { z } from 'zod'
 import { buildArguments } from '../../ctl/arguments.ts'
 import { type Client, findSockets, openClient } from '../../ctl/client.ts'
+import { Printer } from '../../ctl/print.ts'
+import { type Output, styleFor } from '../../ctl/terminal.ts'
 import { extraFamilies } from '../../server-core/admin/commands/index.ts'
 import type {
   CommandDescription,
@@ -99,6 +102,47 @@ function checkShape(shape: ResultShape, reply: CommandReply, rows: readonly Row[
   }
 }
 
+/** What stands in the JSON of a result of that shape. */
+function jsonSchema(shape: ResultShape): z.ZodType {
+  switch (shape.kind) {
+    case 'rescode':
+    case 'restuple':
+      return z.strictObject({ ok: z.boolean(), text: z.string() })
+    case 'integer':
+      return z.strictObject({ [shape.name]: z.int() })
+    case 'string':
+      return z.strictObject({ [shape.name]: z.string() })
+    case 'file':
+      return z.never()
+    case 'list':
+    case 'tuple': {
+      const value = (type: string) => (type === 'integer' ? z.int() : z.string()).nullable()
+      const row = z.strictObject(
+        Object.fromEntries(shape.columns.map(({ name, type }) => [name, value(type)])),
+      )
+      if (shape.kind === 'tuple') return row
+      const [column, ...more] = shape.columns
+      return z.array(column && more.length === 0 ? value(column.type) : row)
+    }
+  }
+}
+
+async function printed(shape: ResultShape, reply: CommandReply, rows: readonly Row[]): Promise<string> {
+  let text = ''
+  const out: Output = {
+    isTerminal: false,
+    columns: undefined,
+    write: async (part) => {
+      text += part.toString()
+    },
+    settled: async () => undefined,
+  }
+  const printer = new Printer(out, shape, { format: 'json', style: styleFor(out, {}) })
+  await printer.rows(rows)
+  await printer.finish(reply)
+  return text
+}
+
 // The table without a server, so that each command is a test of its own.
 const names = [
   ...Object.values(extraFamilies).flatMap((family) => family(bareServer())),
@@ -163,6 +207,9 @@ describe('every example', () => {
       const command = named(name)
       const { reply, rows } = await run(command, command.example)
       checkShape(command.result, reply, rows)
+      const json = await printed(command.result, reply, rows)
+      if (command.result.kind === 'file') expect(json).toBe('')
+      else jsonSchema(command.result).parse(JSON.parse(json))
       if ('ok' in reply) expect(reply.ok, JSON.stringify(reply)).toBe(true)
       expect(plain.every((known) => names.includes(known))).toBe(true)
     },
