@@ -1,24 +1,24 @@
 /**
  * One client's session, from the first byte to the last: in this state, at this event, call that. What is called is in the
- * files beside this one: login.ts, bind.ts, stanza-in.ts, presence.ts.
+ * files beside this one: login.ts, bind.ts, stanza-in.ts, presence.ts; what comes from others: inbox.ts; the end: leaving.ts.
  */
 import { randomBytes } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { C2sListener } from '../config/schema.ts'
 import type { Connection } from '../net/connection.ts'
 import { Receiver } from '../net/receiver.ts'
 import { Shaper } from '../net/shaper.ts'
-import { isAnonymous, type Session, type SessionEvent, type SessionInfo } from '../routing/session.ts'
-import { Mailbox } from '../stream/mailbox.ts'
+import type { Session, SessionEvent, SessionInfo } from '../routing/session.ts'
 import { type StreamHeader, StreamIn } from '../stream/stream-in.ts'
 import { type Element, el } from '../xml/element.ts'
 import { elementToString } from '../xml/serialize.ts'
 import { StanzaError, StreamError } from '../xmpp/errors.ts'
 import type { Jid } from '../xmpp/jid.ts'
 import { ns } from '../xmpp/namespaces.ts'
-import { errorReply, type Stanza, stanzaKind } from '../xmpp/stanza.ts'
+import { type Stanza, stanzaKind } from '../xmpp/stanza.ts'
 import { handleBind } from './bind.ts'
 import type { C2sHost, C2sServer } from './c2s-server.ts'
+import { Inbox } from './inbox.ts'
+import { giveBack, leave } from './leaving.ts'
 import { handleLegacyAuth } from './legacy-auth.ts'
 import { limitsAfterLogin, limitsBeforeLogin } from './limits.ts'
 import { Liveness } from './liveness.ts'
@@ -35,17 +35,7 @@ import {
   waitForSession,
   waitForStream,
 } from './states.ts'
-import { StoredMessages } from './stored-messages.ts'
-import { afterTheEnd, handleStreamManagement, type StreamManagement } from './stream-management.ts'
-
-/** What reaches a session from the rest of the server. */
-type Letter =
-  | { readonly stanza: Stanza }
-  | { readonly event: SessionEvent }
-  | { readonly settled: () => void }
-
-/** How long the end waits for what the client has sent last, in milliseconds; less than a new session waits for an old one. */
-const inputTimeout = 1_500
+import { handleStreamManagement, type StreamManagement } from './stream-management.ts'
 
 /** With a counter behind it, a session's id is unique among all processes. */
 const instance = randomBytes(6).toString('hex')
@@ -62,6 +52,7 @@ export class C2s implements Session {
   readonly login: Login
   readonly own: Presence
   readonly liveness: Liveness
+  readonly inbox: Inbox
   state: C2sState = waitForStream
   /** The served host that the stream is to. */
   host: C2sHost | undefined
@@ -74,14 +65,9 @@ export class C2s implements Session {
   interested = false
   /** Once the client has enabled it (XEP-0198). */
   management: StreamManagement | undefined
-  readonly #mailbox: Mailbox<Letter>
   /** Resolves when the connection is closed and nothing of the session is left to do. */
   readonly over: Promise<void>
   #left: Promise<void> | undefined
-  /** While its client gets what was stored for it. */
-  #stored: StoredMessages | undefined
-  /** Wait for a hook on their way to the client. */
-  readonly #underway: Stanza[] = []
   /** What the client sent last, while it is being dealt with. */
   #input: Promise<void> | undefined
   #settleOver: () => void = () => undefined
@@ -90,7 +76,8 @@ export class C2s implements Session {
   #boundFrom: C2sState = waitForBind
   #stateTimer: NodeJS.Timeout | undefined
   #negotiationTimer: NodeJS.Timeout | undefined
-  #endReason: string | undefined
+  /** Why it has ended; undefined while it has not, and for an end in peace. */
+  endReason: string | undefined
 
   constructor(
     server: C2sServer,
@@ -122,13 +109,7 @@ export class C2s implements Session {
         ? undefined
         : new Shaper(shaper.rate, shaper.burst_size ?? shaper.rate * 5, Date.now()),
     )
-    this.#mailbox = new Mailbox<Letter>(
-      (letter) => this.#handleLetter(letter),
-      sizeOf,
-      { items: config.max_mailbox, bytes: config.max_mailbox_bytes },
-      () => this.fail(new StreamError('resource-constraint', 'too much is waiting for this session')),
-    )
-    this.#mailbox.hold()
+    this.inbox = new Inbox(this)
     const current = (): Connection => this.connection
     const backend = (): string => this.backend
     this.info = {
@@ -182,8 +163,8 @@ export class C2s implements Session {
   }
 
   deliver(stanza: Stanza): void {
-    if (this.state === ended) void this.#giveBack(stanza)
-    else this.#mailbox.post({ stanza })
+    if (this.state === ended) void giveBack(this.server.router, stanza)
+    else this.inbox.post({ stanza })
   }
 
   tell(event: SessionEvent): void {
@@ -196,13 +177,13 @@ export class C2s implements Session {
     // an order to end waits for nothing: a session that is stuck shall end too
     const order = orderToEnd(event)
     if (order) this.fail(order)
-    else this.#mailbox.post({ event })
+    else this.inbox.post({ event })
   }
 
   /** Resolves when everything that was delivered before has been written to the connection, or the session is over. */
   settled(): Promise<void> {
     if (this.state === ended) return Promise.resolve()
-    return new Promise((settled) => this.#mailbox.post({ settled }))
+    return new Promise((settled) => this.inbox.post({ settled }))
   }
 
   // ---- events of the receiver ----------------------------------------------------------------------------------
@@ -261,18 +242,18 @@ export class C2s implements Session {
   /** The one place where what is thrown while a client's input is handled becomes an answer. */
   #guard(work: () => void | Promise<void>, element?: Element): void | Promise<void> {
     if (this.state === ended) return
-    this.#mailbox.hold()
+    this.inbox.hold()
     let done: undefined | void | Promise<void>
     try {
       done = work()
     } catch (error) {
-      this.#failed(error, element)
+      this.failed(error, element)
     }
-    this.#mailbox.release()
+    this.inbox.release()
     // from here on what comes from others goes on: only this client's input waits
     if (!(done instanceof Promise)) return
     const handled = done
-      .catch((error: unknown) => this.#failed(error, element))
+      .catch((error: unknown) => this.failed(error, element))
       .finally(() => {
         if (this.#input === handled) this.#input = undefined
       })
@@ -280,7 +261,8 @@ export class C2s implements Session {
     return handled
   }
 
-  #failed(error: unknown, element: Element | undefined): void {
+  /** What a mistake costs: the stanza, or the session. */
+  failed(error: unknown, element: Element | undefined): void {
     if (error instanceof StreamError) {
       this.fail(error)
     } else if (error instanceof StanzaError && element && stanzaKind(element)) {
@@ -290,56 +272,6 @@ export class C2s implements Session {
       this.server.log.error({ err: error, jid: this.#jid?.text }, 'a session failed')
       this.fail(new StreamError('internal-server-error'))
     }
-  }
-
-  // ---- events of the rest of the server ------------------------------------------------------------------------
-
-  #handleLetter(letter: Letter): void | Promise<void> {
-    try {
-      if ('settled' in letter) return letter.settled()
-      if ('stanza' in letter && this.#stored?.holds(letter.stanza)) return
-      const done = 'stanza' in letter ? this.receive(letter.stanza) : this.#handleEvent(letter.event)
-      return done instanceof Promise
-        ? done.catch((error: unknown) => this.#failed(error, undefined))
-        : undefined
-    } catch (error) {
-      this.#failed(error, undefined)
-    }
-  }
-
-  /** A stanza from somebody, in its turn. */
-  receive(stanza: Stanza): void | Promise<void> {
-    if (this.connection.closed && !this.management) {
-      // its end is known here before anybody is told of it: nothing more is written into the void
-      this.end(this.connection.reason ?? 'connection closed')
-      return this.#giveBack(stanza)
-    }
-    if (stanza.kind === 'presence') this.own.noteIncoming(stanza)
-    const { hooks } = this.server
-    const { host } = this.jid
-    if (!hooks.has('user_receive_packet', host) && !hooks.has('c2s_filter_send', host)) {
-      this.send(stanza.element, stanza)
-      return
-    }
-    return this.#receiveHooked(stanza)
-  }
-
-  /** If the session ends meanwhile, the stanza has gone back before those behind it. */
-  async #receiveHooked(stanza: Stanza): Promise<void> {
-    const { hooks } = this.server
-    this.#underway.push(stanza)
-    const passed = await hooks.fold('user_receive_packet', this.jid.host, stanza, { session: this })
-    if (this.#isOver) return
-    const element =
-      passed && (await hooks.fold('c2s_filter_send', this.jid.host, passed.element, { session: this }))
-    if (this.#isOver) return
-    this.#underway.splice(this.#underway.indexOf(stanza), 1)
-    if (passed && element) this.send(element, passed)
-    else stanza.context?.fork?.lost()
-  }
-
-  get #isOver(): boolean {
-    return this.state === ended
   }
 
   /** Every stanza goes out here, counted for stream management; the element may be another than the stanza's. */
@@ -362,46 +294,7 @@ export class C2s implements Session {
     }
   }
 
-  #handleEvent(event: SessionEvent): void | Promise<void> {
-    switch (event.type) {
-      case 'subscription':
-        return this.own.subscriptionChanged(event.contact, event.subscription)
-      case 'send-presence':
-        return this.own.sendTo(event.to, event.available)
-      case 'probe':
-        return this.own.answer(event.from)
-      case 'stored-messages':
-        if ((this.priority ?? -1) >= 0) this.#later(this.catchUp().fetch())
-        return undefined
-      case 'inject':
-        return handleStanza(this, event.element)
-      default:
-        return undefined
-    }
-  }
-
-  /** Nobody waits for it; what it throws ends the session. */
-  #later(work: Promise<void>): void {
-    work.catch((error: unknown) => this.#failed(error, undefined))
-  }
-
   // ---- what its parts use ----------------------------------------------------------------------------------------
-
-  /** From now on messages wait behind those that are stored. */
-  catchUp(): StoredMessages {
-    this.#stored ??= new StoredMessages(this)
-    return this.#stored
-  }
-
-  /** The client has all that was stored. */
-  caughtUp(): void {
-    this.#stored = undefined
-  }
-
-  /** The client has acknowledged something: if more is stored, it can take it now. */
-  hasRoomAgain(): void {
-    if (this.#stored) this.#later(this.#stored.send())
-  }
 
   get served(): C2sHost {
     if (!this.host) throw new StreamError('host-unknown')
@@ -417,7 +310,7 @@ export class C2s implements Session {
     if (state === sessionEstablished) {
       clearTimeout(this.#negotiationTimer)
       this.receiver.setLimits(limitsAfterLogin(this.listener))
-      this.#mailbox.release()
+      this.inbox.release()
     } else if (state.name === 'resume') {
       this.#stateTimer = setTimeout(() => this.end('not resumed in time'), config.resume_timeout)
     } else {
@@ -457,7 +350,7 @@ export class C2s implements Session {
 
   /** The name is somebody else's: the client may ask for another. */
   unbind(): void {
-    for (const stanza of this.#takeWaiting()) void this.#giveBack(stanza)
+    for (const stanza of this.inbox.take()) void giveBack(this.server.router, stanza)
     this.#jid = undefined
     this.become(this.#boundFrom)
   }
@@ -513,7 +406,7 @@ export class C2s implements Session {
     stream.send(el('resumed', { xmlns: ns.sm, previd: management.id, h: String(management.handled) }))
     clearTimeout(this.#stateTimer)
     this.state = sessionEstablished
-    this.#later(management.resend())
+    this.inbox.later(management.resend())
     this.server.log.info({ jid: this.jid.text, address: this.info.ip }, 'session resumed')
     void this.server.hooks.run('c2s_session_resumed', this.jid.host, { session: this })
   }
@@ -557,84 +450,14 @@ export class C2s implements Session {
     const wasEstablished = this.state === sessionEstablished || this.detached
     const wasBound = this.bound
     this.state = ended
-    this.#endReason = reason
-    this.#mailbox.hold()
+    this.endReason = reason
+    this.inbox.hold()
     clearTimeout(this.#stateTimer)
     clearTimeout(this.#negotiationTimer)
     this.receiver.stop()
     this.login.abort()
-    if (wasBound) this.#left = this.#leave(wasEstablished, this.#giveAllBack())
+    if (wasBound) this.#left = leave(this, wasEstablished, this.#input)
     if (this.connection.closed) this.#settleOver()
     else this.stream.close()
   }
-
-  async #leave(wasEstablished: boolean, givenBack: Promise<unknown>): Promise<void> {
-    const { sessions, hooks, log } = this.server
-    try {
-      // what the client has sent comes before its end: no contact shall hear that it is there after it has gone
-      if (this.#input) await Promise.race([this.#input, delay(inputTimeout, undefined, { ref: false })])
-      if (sessions.owns(this)) await this.own.end()
-      else await this.#handOverPresence()
-      await sessions.close(this)
-      if (wasEstablished)
-        await hooks.run('c2s_terminated', this.jid.host, { session: this, reason: this.#endReason ?? '' })
-      if (this.management?.id) this.server.resumable.remove(this.management.id, this)
-      await givenBack
-      await this.#purge()
-    } catch (err) {
-      log.error({ err, jid: this.jid.text }, 'the end of a session failed')
-    }
-  }
-
-  /** The last session of somebody without an account takes everything with it. */
-  async #purge(): Promise<void> {
-    const { user, host } = this.jid
-    if (!isAnonymous(this) || this.server.sessions.ofUser(user, host).length > 0) return
-    await this.server.purgeAnonymous(user, host)
-  }
-
-  async #handOverPresence(): Promise<void> {
-    const successor = this.server.sessions.find(this.jid)
-    if (successor) await this.own.replacedBy(successor)
-  }
-
-  /**
-   * At once and in order, before anything that is sent to the account from now on: what the client has not acknowledged, then
-   * what waited for it. The account's other resources or the offline store get it.
-   */
-  #giveAllBack(): Promise<unknown> {
-    const work: (void | Promise<void>)[] = []
-    const unacknowledged = this.management?.takeUnacknowledged() ?? []
-    for (const again of afterTheEnd(this, unacknowledged)) work.push(this.server.router.route(again))
-    for (const stanza of this.#takeWaiting()) work.push(this.#giveBack(stanza))
-    return Promise.all(work)
-  }
-
-  /** Takes out the stanzas that have not reached the client, in order. */
-  #takeWaiting(): readonly Stanza[] {
-    const waiting = [...this.#underway.splice(0), ...(this.#stored?.takeBehind() ?? [])]
-    for (const letter of this.#mailbox.empty()) {
-      if ('stanza' in letter) waiting.push(letter.stanza)
-      else if ('settled' in letter) letter.settled()
-    }
-    return waiting
-  }
-
-  /** Somebody sent it here, and the client will not get it. The session itself is not one of those who do any more. */
-  #giveBack(stanza: Stanza): void | Promise<void> {
-    const { router } = this.server
-    // requests to subscribe and messages of the offline store are kept there
-    if (stanza.kind === 'presence' || stanza.context?.offline !== undefined) return
-    if (stanza.kind === 'iq') {
-      const answer = errorReply(stanza, new StanzaError('service-unavailable'))
-      return answer && router.route(answer)
-    }
-    const { fork } = stanza.context ?? {}
-    if (fork && !fork.lost()) return
-    return router.route(stanza.withContext({ rerouted: true, fork: undefined }).withTo(stanza.to.bare))
-  }
-}
-
-function sizeOf(letter: Letter): number {
-  return 'stanza' in letter ? (letter.stanza.element.content?.length ?? 0) + 300 : 100
 }

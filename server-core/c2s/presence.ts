@@ -81,11 +81,11 @@ export class Presence {
     this.priority = priority
     this.since = Date.now()
     const wantsMessages = before < 0 && priority >= 0
-    if (wantsMessages) c2s.catchUp()
+    if (wantsMessages) c2s.inbox.catchUp()
     await hooks.run('set_presence_hook', host, { session: c2s, presence })
     await this.#broadcast(presence, () => this.#isOver)
     if (first && !this.#isOver) await this.#becameAvailable()
-    if (wantsMessages && !this.#isOver) await c2s.catchUp().fetch()
+    if (wantsMessages && !this.#isOver) await c2s.inbox.catchUp().fetch()
     if (first && !this.#isOver) await this.#requestsAndOwn()
   }
 

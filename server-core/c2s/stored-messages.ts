@@ -92,8 +92,8 @@ export class StoredMessages {
     }
     if (this.#expected || this.#fetching > 0) return undefined
     const live = this.#behind.shift()
-    if (live) return Promise.resolve(c2s.receive(live))
-    c2s.caughtUp()
+    if (live) return Promise.resolve(c2s.inbox.receive(live))
+    c2s.inbox.caughtUp()
     return undefined
   }
 

@@ -150,7 +150,7 @@ export class StreamManagement {
       context?.fork?.arrived()
     }
     if (seqs.length > 0) void this.#c2s.deliveredOffline(seqs)
-    this.#c2s.hasRoomAgain()
+    this.#c2s.inbox.hasRoomAgain()
   }
 
   /**
