@@ -26,6 +26,8 @@ if [ ! -x "$node" ]; then
 fi
 # A server may have closed its standard error; answers would get there.
 true >&2 || exec 2>/dev/null
+# One that has closed its end of the answers gets none.
+{ true 3>&1; } 2>/dev/null || exec >/dev/null
 # A server runs many of these: a small young generation, as most of what a request leaves behind is gone at once, an old one that
 # grows in small steps, and no threads of V8's own, which wait for a processor whenever the machine is busy.
 small='--max-semi-space-size=1 --heap-growing-percent=5 --single-threaded'

@@ -122,6 +122,18 @@ describe('a change that is sent again, where the backend does not say when accou
   })
 })
 
+test.each([
+  ['just now', 0, 'allow'],
+  ['long ago', -3600, 'deny'],
+  ['in the future, by a clock that was set back since', 3600, 'deny'],
+])('a registration of an account that was made %s', async (_, seconds, answer) => {
+  const backend = Object.assign(new MapBackend(), {
+    created: async () => Math.floor(Date.now() / 1000) + seconds,
+  })
+  backend.accounts.set('ann', 'secret')
+  expect(await service([backend]).ask('tryregister:ann:a.test:secret')).toBe(answer)
+})
+
 describe('an account that is changed while it moves', () => {
   function moving() {
     const [target, old] = [new MapBackend(), new MapBackend()]

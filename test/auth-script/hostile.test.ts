@@ -88,8 +88,8 @@ test.each([
   expect(await program.close()).toBe(0)
 })
 
-test('standard input is closed, or nothing: it ends as at the end of input', async () => {
-  for (const input of ['<&-', '</dev/null']) {
+test('standard input is closed, or nothing, others with it: it ends as at the end of input', async () => {
+  for (const input of ['<&-', '</dev/null', '<&- >&-', '<&- >&- 2>&-']) {
     const { code, stdout } = await run('/bin/sh', [
       '-c',
       `exec "$0" "$@" ${input}`,
