@@ -374,7 +374,10 @@ export class Program {
     }
     const { openPrompts } = await import('./prompt.ts')
     const prompts = await openPrompts(this.context.stdin, this.context.stderr)
-    const sure = await prompts.confirm(`${would?.text ?? inWords(command, params)}. Go on?`)
+    const what = would?.text ?? inWords(command, params)
+    const isLong = what.includes('\n')
+    if (isLong) await this.err.write(`${what}\n`)
+    const sure = await prompts.confirm(isLong ? 'Go on?' : `${what}. Go on?`)
     if (!sure) await this.err.write('Nothing was done.\n')
     return sure
   }

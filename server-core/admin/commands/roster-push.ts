@@ -91,17 +91,19 @@ async function push(
   caller: Caller,
 ): Promise<void> {
   let done = 0
+  let looked = 0
   try {
     // The changes of one roster are made one after the other, those of several together.
     await sideBySide(owners, async (owner) => {
       const roster = rosterService(server, owner.host)
       for (const { jid, group, nick } of contacts) {
+        caller.progress(++looked, owners.length * contacts.length, owner.text)
         if (jid.text === owner.text) continue
         caller.signal.throwIfAborted()
         const groups = group === '' ? [] : [group]
         await roster.set(owner.user, jid, { name: nick, groups, subscription: 'both' })
       }
-      caller.progress(++done, owners.length, owner.text)
+      done++
     })
   } catch (error) {
     throw endedEarly(error, caller, `${done} of ${owners.length} rosters are complete`)
