@@ -11,7 +11,7 @@ import type { Stanza } from '../xmpp/stanza.ts'
 
 /**
  * Every hook: `acc` is what a fold hands on (null drops a packet and ends the hook; a handler that returns nothing leaves it
- * as it is; undefined is a hook that only tells), `info` what it is about. server-core/README.md says when each of them runs.
+ * as it is; undefined is a hook that only tells), `info` what it is about. docs/modules.md says when each of them runs.
  */
 export interface Hooks {
   // routing
