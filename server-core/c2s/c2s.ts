@@ -229,7 +229,8 @@ export class C2s implements Session {
         return element.ns === ns.sm ? handleStreamManagement(this, element) : handleBind(this, element)
       case 'session_established':
         if (element.ns === ns.sm) return handleStreamManagement(this, element)
-        this.management?.count()
+        // only stanzas count, not what modules take (XEP-0198 §4)
+        if (this.management && element.ns === ns.client && stanzaKind(element)) this.management.count()
         return handleStanza(this, element)
       case 'wait_for_stream':
       case 'wait_for_session':

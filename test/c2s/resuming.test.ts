@@ -290,6 +290,62 @@ describe('resuming', () => {
   })
 })
 
+describe('a session that waits for its client', () => {
+  const presences = async (client: TestClient) =>
+    (await client.settled())
+      .filter(({ name }) => name === 'presence')
+      .map(({ attrs }) => `${attrs['type'] ?? 'available'} ${attrs['from']}`)
+
+  it('is shown as before, and its end is told once, when its time is over', async () => {
+    const rig = await start()
+    const laptop = await rig.login('alice', { resource: 'laptop' })
+    const lost = await phone(rig, 'alice', 'phone')
+    await laptop.settled()
+    const session = rig.session(lost.client)
+    lost.client.destroy()
+    await until('the session to wait', () => session.detached)
+    expect(await presences(laptop)).toEqual([])
+    laptop.send(`<presence type='probe' to='alice@${host}'/>`)
+    expect(await presences(laptop)).toContain(`available ${lost.client.jid}`)
+    session.end('not resumed in time')
+    await session.over
+    expect(await presences(laptop)).toEqual([`unavailable ${lost.client.jid}`])
+  })
+
+  it('takes more than a mailbox holds, up to max_unacked', async () => {
+    const rig = await start({ max_mailbox: 10, max_unacked: 100 })
+    const stored = offlineStore(rig)
+    const bob = await rig.login('bob')
+    const lost = await phone(rig, 'alice', 'phone')
+    const session = rig.session(lost.client)
+    lost.client.destroy()
+    await until('the session to wait', () => session.detached)
+    const texts = Array.from({ length: 60 }, (_, n) => `${n}`)
+    for (const text of texts) bob.message(lost.client.jid, text)
+    await bob.settled()
+    expect(session.detached).toBe(true)
+    const again = await loggedIn(rig, 'alice')
+    again.send(`<resume xmlns='${sm}' previd='${lost.id}' h='1'/>`)
+    await again.waitFor('resumed')
+    again.jid = lost.client.jid
+    expect(bodies(await again.settled())).toEqual(texts)
+    expect(stored).toEqual([])
+  })
+
+  it('is none when its client has closed its stream: that is the end', async () => {
+    const rig = await start()
+    const laptop = await rig.login('alice', { resource: 'laptop' })
+    const gone = await phone(rig, 'alice', 'phone')
+    await laptop.settled()
+    await gone.client.close()
+    await until('the end', () => rig.sessions.count() === 1)
+    expect(await presences(laptop)).toEqual([`unavailable ${gone.client.jid}`])
+    const again = await loggedIn(rig, 'alice')
+    again.send(`<resume xmlns='${sm}' previd='${gone.id}' h='1'/>`)
+    expect(child(await again.waitFor('failed'), 'item-not-found')).toBeDefined()
+  })
+})
+
 describe('acknowledgements', () => {
   it('are asked for after every 20 stanzas', async () => {
     const rig = await start()
@@ -333,6 +389,20 @@ describe('acknowledgements', () => {
     expect(alice.inbox).toEqual([])
     open?.()
     expect((await alice.waitFor('a')).attrs['h']).toBe('1')
+  })
+
+  it('are of stanzas alone', async () => {
+    const rig = await start()
+    const alice = await rig.login('alice', { available: false })
+    rig.hooks.add('c2s_authenticated_packet', host, () => stop())
+    alice.send(`<enable xmlns='${sm}'/>`)
+    await alice.waitFor('enabled')
+    alice.send(
+      `<active xmlns='urn:xmpp:csi:0'/> <r xmlns='${sm}'/><a xmlns='${sm}' h='0'/><r xmlns='${sm}'/>`,
+    )
+    for (const _ of [1, 2]) expect((await alice.waitFor('a')).attrs['h']).toBe('0')
+    alice.send(`<message to='alice@${host}'/><presence/><iq type='result' id='1'/><r xmlns='${sm}'/>`)
+    expect((await alice.waitFor('a')).attrs['h']).toBe('3')
   })
 
   it('count modulo 2³²', () => {
