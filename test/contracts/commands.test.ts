@@ -158,6 +158,78 @@ test('the table has every command once', () => {
   expect(description.commands.map(({ name }) => name)).toEqual(expect.arrayContaining(names))
 })
 
+/** name(arguments) → result, and the tags: what scripts and habits of mongooseimctl 3.4.1 rely on. */
+const extras: Readonly<Record<string, string>> = {
+  accounts: `
+    ban_account(user, host, reason) restuple #accounts
+    change_password(user, host, newpass) restuple #accounts
+    check_account(user, host) restuple #accounts
+    check_password(user, host, password) restuple #accounts
+    check_password_hash(user, host, passwordhash, hashmethod) restuple #accounts
+    delete_old_users(days) list #accounts #purge
+    delete_old_users_vhost(host, days) list #accounts #purge
+    num_active_users(host, days) integer #accounts #stats`,
+  gdpr: `
+    retrieve_personal_data(username, domain, path) file #gdpr`,
+  last: `
+    set_last(user, host, timestamp, status) restuple #last`,
+  node: `
+    get_cookie() string #erlang
+    load_config(file) restuple #server
+    remove_node(node) rescode #erlang`,
+  private: `
+    private_get(user, host, element, ns) string #private
+    private_set(user, host, element) restuple #private`,
+  roster: `
+    add_rosteritem(localuser, localserver, user, server, nick, group, subs) restuple #roster
+    delete_rosteritem(localuser, localserver, user, server) restuple #roster
+    get_roster(user, host) list #roster
+    process_rosteritems(action, subs, asks, users, contacts) list #roster
+    push_roster(file, user, host) rescode #roster
+    push_roster_all(file) rescode #roster
+    push_roster_alltoall(host, group) rescode #roster`,
+  sessions: `
+    connected_users_info() list #session
+    connected_users_vhost(host) list #session
+    kick_session(user, host, resource, reason) rescode #session
+    num_resources(user, host) integer #session
+    resource_num(user, host, num) string #session
+    set_presence(user, host, resource, type, show, status, priority) rescode #session
+    status_list(status) list #session
+    status_list_host(host, status) list #session
+    status_num(status) integer #session #stats
+    status_num_host(host, status) integer #session #stats
+    user_sessions_info(user, host) list #session`,
+  stanza: `
+    send_message_chat(from, to, body) restuple #stanza
+    send_message_headline(from, to, subject, body) restuple #stanza
+    send_stanza_c2s(user, host, resource, stanza) restuple #stanza`,
+  stats: `
+    stats(name) integer #stats
+    stats_host(name, host) integer #stats`,
+  vcard: `
+    get_vcard(user, host, name) list #vcard
+    get_vcard2(user, host, name, subname) list #vcard
+    get_vcard2_multi(user, host, name, subname) list #vcard
+    set_vcard(user, host, name, content) rescode #vcard
+    set_vcard2(user, host, name, subname, content) rescode #vcard
+    set_vcard2_multi(user, host, name, subname, contents) rescode #vcard`,
+}
+
+test.each(Object.entries(extras))('the submod %s is the one that administrators know', (submod, lines) => {
+  const wanted = lines.trim().split(/\n\s*/)
+  const family = description.commands.filter(({ category }) => category === submod)
+  const have = family.map(({ name, forms, result, tags }) => {
+    const longest = forms.reduce((a, b) => (b.names.length > a.names.length ? b : a))
+    return `${name}(${longest.names.join(', ')}) ${result.kind} ${tags.map((tag) => `#${tag}`).join(' ')}`
+  })
+  expect(have).toEqual(expect.arrayContaining(wanted))
+})
+
+test('there are 44 of them', () => {
+  expect(Object.values(extras).flatMap((lines) => lines.trim().split('\n'))).toHaveLength(44)
+})
+
 describe.each(names)('%s', (name) => {
   test('says what it does, in one line, and what its arguments are', () => {
     const command = named(name)

@@ -57,7 +57,7 @@ export function loadConfigCommand(server: AdminServer): CommandSpec {
     name: 'load_config',
     doc: 'Put another configuration file in place, until the next reload or restart',
     category: 'node',
-    tags: ['config', 'server'],
+    tags: ['server'],
     args: { file: serverFile('file that the server reads') },
     result: { kind: 'restuple' },
     example: 'load_config gatehouse.yml',

@@ -17,7 +17,7 @@ export function processRosterItems(server: AdminServer): CommandSpec {
     name: 'process_rosteritems',
     doc: 'List or delete the roster items that match, of all accounts',
     category: 'roster',
-    tags: ['roster', 'purge'],
+    tags: ['roster'],
     args: {
       action: word('list, or delete', actions),
       subs: word(`any, or some of ${subscriptions.join(', ')}, joined by :`),
@@ -101,6 +101,7 @@ async function* accounts(server: AdminServer): AsyncGenerator<Jid> {
   }
 }
 
+/** The original's text ends in a line end of its own, so there is an empty line at the end. */
 async function* run(server: AdminServer, caller: Caller, choice: Choice): AsyncGenerator<Row> {
   let total = 0
   for await (const { user, host } of accounts(server)) {
@@ -108,6 +109,7 @@ async function* run(server: AdminServer, caller: Caller, choice: Choice): AsyncG
   }
   if (total === 0) {
     yield ['Roster table is empty.']
+    yield ['']
     return
   }
   yield [`There are ${total} roster items in total.`]
@@ -125,6 +127,5 @@ async function* run(server: AdminServer, caller: Caller, choice: Choice): AsyncG
       yield [`Matches: ${owner.text} ${shown}`]
     }
   }
-  // The original's text ends in a line end of its own.
   yield ['']
 }
