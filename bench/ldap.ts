@@ -82,9 +82,10 @@ function backendLogin(slapd: Slapd): { login: Login; close(): Promise<void> } {
   })
   const backend = ldapBackend(options, silentLogger())
   const bytes = Buffer.from(password)
+  const { signal } = new AbortController()
   return {
     login: async () => {
-      const verdict = await backend.checkPassword('alice', 'example.org', bytes, new AbortController().signal)
+      const verdict = await backend.checkPassword('alice', 'example.org', bytes, signal)
       return verdict.ok
     },
     close: () => backend.close(),

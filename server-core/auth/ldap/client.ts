@@ -1,7 +1,7 @@
 /**
  * One connection to one directory server. This file alone knows ldapjs, which connects, writes requests and upgrades to TLS.
  * What comes back is read here, by framing.ts and response.ts: ldapjs loses result codes and names, and a hostile length
- * would end the process inside it. It gets plain results that we wrote, so that it can close its books.
+ * would end the process inside it. It keeps no books of requests; only of its StartTLS it gets the result, one that we wrote.
  *
  * One request at a time: whatever comes that is not the answer to it costs the connection, as does every request that gets
  * no answer in time. Nothing is sent twice here.
@@ -82,6 +82,7 @@ interface Internals {
 interface Tracker {
   readonly parser: { write(bytes: Buffer): unknown }
   track(message: { messageId: number }, callback: unknown): void
+  remove(id: number): void
 }
 
 interface Pending {
@@ -111,6 +112,8 @@ export class Connection {
   readonly #end = new AbortController()
   /** Gives bytes to ldapjs. */
   #feed: (bytes: Buffer) => void = ignore
+  /** ldapjs does not wait for an answer to it any more. */
+  #forget: (id: number) => void = ignore
   #pending: Pending | undefined
   #failure: NoAnswer | undefined
   #failed: (failure: NoAnswer) => void = ignore
@@ -126,6 +129,7 @@ export class Connection {
     })
     client.on('connect', () => {
       this.#keepQuiet()
+      this.#listen()
       if (!this.isOpen) this.#destroySockets()
     })
   }
@@ -249,6 +253,11 @@ export class Connection {
   #intercept(tracker: Tracker): void {
     const write = tracker.parser.write.bind(tracker.parser)
     const track = tracker.track.bind(tracker)
+    this.#forget = (id) => {
+      tracker.remove(id)
+      // a bind listens until it is answered
+      this.#client.removeAllListeners('connectError')
+    }
     this.#feed = (bytes) => {
       write(bytes)
     }
@@ -257,6 +266,11 @@ export class Connection {
       track(message, callback)
       if (this.#pending !== undefined) this.#pending.id = message.messageId
     }
+  }
+
+  /** ldapjs makes a text of all bytes, for a log that nobody reads, before it parses them. */
+  #listen(): void {
+    this.#socket?.removeAllListeners('data').on('data', (bytes) => this.#receive(bytes))
   }
 
   /** No exception may leave it: it runs in a socket's event. */
@@ -297,7 +311,8 @@ export class Connection {
     if (!this.isOpen) return
     this.#pending = undefined
     pending.resolve(response)
-    this.#feed(writeResult(response.id, response.operation, 0))
+    if (pending.inspect === undefined) this.#forget(response.id)
+    else this.#feed(writeResult(response.id, response.operation, 0))
   }
 
   async #request(
@@ -383,6 +398,7 @@ export class Connection {
       this.#request('extended', limit, { inspect }, () => {
         this.#client.starttls({ ...options }, [], (error: Error | null) => {
           this.#keepQuiet()
+          this.#listen()
           if (error !== null && error !== undefined) {
             this.#fail(`TLS failed: ${inWords(error)}`, error)
             return
