@@ -34,13 +34,6 @@ export const personalData: readonly PersonalDataKind[] = [
     },
   },
   {
-    name: 'blocked',
-    header: ['jid'],
-    async *rows(storage, user, host) {
-      for (const jid of await storage.blocklists.get(user, host)) yield [jid]
-    },
-  },
-  {
     name: 'last',
     header: ['timestamp', 'status'],
     async *rows(storage, user, host) {
@@ -64,6 +57,13 @@ export const personalData: readonly PersonalDataKind[] = [
       for (const { received, stanza } of await storage.offline.list(user, host)) {
         yield [isoTime(received), senderOf(stanza), `${user}@${host}`, stanza]
       }
+    },
+  },
+  {
+    name: 'privacy',
+    header: ['jid'],
+    async *rows(storage, user, host) {
+      for (const jid of await storage.blocklists.get(user, host)) yield [jid]
     },
   },
   {

@@ -6,6 +6,7 @@ import { personalArchive } from '../../server-core/admin/personal-archive.ts'
 import { openStorage } from '../../server-core/storage/index.ts'
 import type { Storage } from '../../server-core/storage/storage.ts'
 import { bareServer } from '../harness/admin.ts'
+import { TestClient } from '../harness/client.ts'
 import { type Folder, temporaryFolder } from '../harness/folder.ts'
 import { type ServerInPlace, serverInPlace } from '../harness/server-in-place.ts'
 
@@ -44,6 +45,48 @@ test('has a file for each kind that there is something of, and the log, even emp
   expect(files['account.csv']).toMatch(
     /^jid,created,disabled,banned,ban_reason\nalice@localhost,20.*Z,false,,\n$/,
   )
+})
+
+test('has the files and headings that MongooseIM gives, and privacy.csv for who is blocked', async () => {
+  const server = await serverInPlace()
+  try {
+    for (const user of ['alice', 'bob']) await server.ctl(['register', user, 'localhost', 'secret'])
+    const put = async (...words: string[]) => expect((await server.ctl(words)).code).toBe(0)
+    await put('add_rosteritem', 'alice', 'localhost', 'bob', 'localhost', 'Bob, "B"', 'Friends;Work', 'both')
+    await put('set_vcard', 'alice', 'localhost', 'FN', 'Alice')
+    await put('private_set', 'alice', 'localhost', "<a xmlns='b'>1</a>")
+    await put('set_last', 'alice', 'localhost', '1500045311', 'Gone')
+    await put('send_message_chat', 'bob@localhost/x', 'alice@localhost', 'Hi')
+    const phone = await TestClient.login({
+      port: server.port,
+      user: 'alice',
+      password: 'secret',
+      available: false,
+    })
+    await phone.iq('set', "<block xmlns='urn:xmpp:blocking'><item jid='eve@example.net'/></block>")
+    await phone.close()
+    const { stdout, code } = await server.ctl(
+      ['retrieve_personal_data', 'ALICE', 'LocalHost', '-', '--output', 'text'],
+      { encoding: 'latin1' },
+    )
+    expect(code).toBe(0)
+    const files = unzipSync(Buffer.from(stdout, 'latin1'))
+    const text = Object.fromEntries(
+      Object.entries(files).map(([name, bytes]) => [name, Buffer.from(bytes).toString()]),
+    )
+    expect(text['roster.csv']).toBe(
+      'jid,name,subscription,ask,groups,askmessage,xs\nbob@localhost,"Bob, ""B""",both,none,"Friends, Work",,\n',
+    )
+    expect(text['vcard.csv']).toMatch(/^jid,vcard\nalice@localhost,<vCard xmlns='vcard-temp'>.*<\/vCard>\n$/)
+    expect(text['private.csv']).toBe("ns,xml\nb,<a xmlns='b'>1</a>\n")
+    expect(text['offline.csv']).toMatch(
+      /^timestamp,from,to,packet\n\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ,bob@localhost\/x,alice@localhost,<message .*>\n$/,
+    )
+    expect(text['last.csv']).toMatch(/^timestamp,status\n20.*\n$/)
+    expect(text['privacy.csv']).toBe('jid\neve@example.net\n')
+  } finally {
+    await server.stop()
+  }
 })
 
 test('has whole texts, however many there are', async () => {

@@ -254,7 +254,7 @@ describe.each(storageNames)('%s', (name) => {
       const created = `${new Date((account?.created ?? 0) * 1_000).toISOString().slice(0, 19)}Z`
       expect(await exported('ann')).toEqual({
         account: [['ann@a.example', created, 'false', '2023-11-14T22:13:20Z', 'spam']],
-        blocked: [['bad@x']],
+        privacy: [['bad@x']],
         last: [['2023-11-14T22:13:20Z', 'bye']],
         module_data: [['mod_x', 'k', '{"n":1}']],
         offline: [

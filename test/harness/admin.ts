@@ -169,6 +169,8 @@ export class Wire {
 }
 
 export interface CtlOptions {
+  /** Of what it prints; UTF-8 when absent. */
+  readonly encoding?: BufferEncoding | undefined
   readonly input?: string | Buffer | undefined
   readonly cwd?: string | undefined
   readonly environment?: Readonly<Record<string, string>> | undefined
@@ -180,7 +182,7 @@ export interface CtlOptions {
 export async function ctl(argv: readonly string[], options: CtlOptions = {}): Promise<Result> {
   const stdin = new PassThrough()
   stdin.end(options.input ?? '')
-  const stdout = collector(options.columns)
+  const stdout = collector(options.columns, options.encoding)
   const stderr = collector(undefined)
   const code = await runCtl({
     argv,
@@ -195,10 +197,13 @@ export async function ctl(argv: readonly string[], options: CtlOptions = {}): Pr
   return { code, stdout: stdout.text(), stderr: stderr.text() }
 }
 
-function collector(columns: number | undefined): { stream: OutputStream; text: () => string } {
+function collector(
+  columns: number | undefined,
+  encoding?: BufferEncoding,
+): { stream: OutputStream; text: () => string } {
   const chunks: Buffer[] = []
   const stream = new PassThrough()
   stream.on('data', (chunk: Buffer) => chunks.push(chunk))
   if (columns !== undefined) Object.assign(stream, { isTTY: true, columns })
-  return { stream, text: () => Buffer.concat(chunks).toString() }
+  return { stream, text: () => Buffer.concat(chunks).toString(encoding) }
 }
