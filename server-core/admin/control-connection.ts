@@ -1,25 +1,15 @@
 /**
- * One client of the control socket: its lines are calls, each runs by itself, answers go back by id. Everything that the
- * client controls has a bound: the length of a line, the calls in flight, the garbage, and what waits to be written to it.
+ * One client of the control socket: its lines are calls, each runs by itself or in order. Everything that the client controls
+ * has a bound: the length of a line, the calls in flight, the garbage; control-answers.ts bounds what waits to be written to it.
  */
 import type { Socket } from 'node:net'
 import type { ControlListener } from '../config/schema.ts'
-import { CommandError, type CommandResult, type CommandSpec } from '../extend/command.ts'
+import { CommandError, type CommandSpec } from '../extend/command.ts'
 import type { AdminServer } from './admin-server.ts'
 import { describeCommand } from './command-registry.ts'
 import { complete } from './completion.ts'
-import {
-  type CommandReply,
-  type Description,
-  type ErrorReply,
-  errorCodes,
-  type Hello,
-  maxLineBytes,
-  maxRows,
-  methods,
-  notifications,
-  type Row,
-} from './control-protocol.ts'
+import { Answers, type Id } from './control-answers.ts'
+import { type Description, errorCodes, type Hello, maxLineBytes, methods } from './control-protocol.ts'
 import {
   argumentsOf,
   CallError,
@@ -35,17 +25,9 @@ import { LineReader } from './line-reader.ts'
 export const maxInFlight = 256
 /** Lines that are no calls, on one connection. */
 const maxGarbage = 100
-/** A reader may pause (a person with a pager); one that has gone is noticed by the socket. */
-const sendTimeout = 600_000
-const progressInterval = 100
-/** Rows that come one by one are not kept back longer than this. */
-const rowsInterval = 100
-/** A portion of rows or of a file is closed at this size, so that no line comes near the limit. */
-const portionBytes = 262_144
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-type Id = string | number
 type Params = Readonly<Record<string, unknown>>
 
 /** One that runs or waits. Most commands never look whether they are cancelled. */
@@ -84,6 +66,7 @@ export interface ConnectionOptions {
 
 export class ControlConnection {
   readonly #socket: Socket
+  readonly #answers: Answers
   readonly #options: ConnectionOptions
   readonly #lines = new LineReader(maxLineBytes)
   readonly #calls = new Map<Id, Call>()
@@ -92,12 +75,12 @@ export class ControlConnection {
   #garbage = 0
   #ended = false
   #stopping = false
-  #sendTimer: NodeJS.Timeout | undefined
   /** undefined: calls run beside each other. */
   #order: Order | undefined
 
   constructor(socket: Socket, options: ConnectionOptions) {
     this.#socket = socket
+    this.#answers = new Answers(socket)
     this.#options = options
     socket.on('data', (chunk: Buffer) => this.#read(chunk))
     // A client may close its half and wait for the answers (printf … | nc).
@@ -105,14 +88,9 @@ export class ControlConnection {
       this.#ended = true
       this.#closeWhenDone()
     })
-    socket.on('drain', () => {
-      clearTimeout(this.#sendTimer)
-      this.#sendTimer = undefined
-      socket.resume()
-    })
+    socket.on('drain', () => socket.resume())
     socket.on('error', () => undefined) // 'close' follows
     socket.on('close', () => {
-      clearTimeout(this.#sendTimer)
       // What has not begun never will.
       this.#order?.waiting.splice(0)
       for (const call of this.#calls.values()) call.cancel()
@@ -144,7 +122,10 @@ export class ControlConnection {
     const lines = this.#lines.push(chunk)
     for (const line of lines ?? []) if (line.length > 0) this.#line(line)
     if (!lines) {
-      this.#error(null, new CallError(errorCodes.invalidRequest, `a line may have ${maxLineBytes} bytes`))
+      this.#answers.error(
+        null,
+        new CallError(errorCodes.invalidRequest, `a line may have ${maxLineBytes} bytes`),
+      )
       this.#hangUp()
     }
     if (this.#socket.writableNeedDrain) this.#socket.pause()
@@ -189,7 +170,7 @@ export class ControlConnection {
   }
 
   #refuse(id: Id | null, code: number, message: string): void {
-    this.#error(id, new CallError(code, message))
+    this.#answers.error(id, new CallError(code, message))
     this.#garbage++
     if (this.#garbage >= maxGarbage) this.#hangUp()
   }
@@ -205,22 +186,22 @@ export class ControlConnection {
     switch (method) {
       case methods.hello:
         this.#login = typeof params['login'] === 'string' ? params['login'].slice(0, 100) : 'unknown'
-        this.#result(id, this.#hello())
+        this.#answers.result(id, this.#hello())
         return
       case methods.describe:
-        this.#result(id, this.#describe(params['command']))
+        this.#answers.result(id, this.#describe(params['command']))
         return
       case methods.inOrder:
         this.#inOrder(id, params['stop'] === true)
         return
       case methods.cancel:
-        this.#result(id, { cancelled: this.#cancel(params['id']) })
+        this.#answers.result(id, { cancelled: this.#cancel(params['id']) })
         return
       case methods.complete:
         this.#run(id, async (call) => {
           const { server, dispatcher, listener } = this.#options
           const commands = dispatcher.registry.list().filter((spec) => refusal(spec, listener) === undefined)
-          this.#result(id, { values: await complete(server, commands, params, call.signal) })
+          this.#answers.result(id, { values: await complete(server, commands, params, call.signal) })
           return true
         })
         return
@@ -233,7 +214,7 @@ export class ControlConnection {
         this.#run(id, async () => {
           const { dispatcher, listener } = this.#options
           const caller = { login: this.#login, listener: listener.path ?? '' }
-          this.#result(id, { value: await dispatchWords(dispatcher, listener, words, caller) })
+          this.#answers.result(id, { value: await dispatchWords(dispatcher, listener, words, caller) })
           return true
         })
         return
@@ -288,7 +269,7 @@ export class ControlConnection {
       return
     }
     this.#order = { stop, waiting: [], running: false, failed: undefined }
-    this.#result(id, {})
+    this.#answers.result(id, {})
   }
 
   #command(id: Id, name: string, params: Params, isPreview: boolean): void {
@@ -301,14 +282,14 @@ export class ControlConnection {
           return call.signal
         },
         log: dispatcher.log,
-        progress: this.#progress(id),
+        progress: this.#answers.progress(id),
       }
       const taken = this.#withFiles(id, name, params, call)
       let saysYes = true
       await dispatch(dispatcher, listener, { name, params: taken, isPreview }, caller, async (result) => {
-        const reply = await this.#reply(id, result)
+        const reply = await this.#answers.reply(id, result, call)
         saysYes = !('ok' in reply) || reply.ok
-        if (!call.isCancelled) this.#result(id, reply)
+        if (!call.isCancelled) this.#answers.result(id, reply)
         else throw new CommandError('cancelled')
       })
       return saysYes
@@ -318,7 +299,7 @@ export class ControlConnection {
   /** Runs a call: bounded in number, answered once, whatever happens. `work` resolves to false when it said no. */
   #run(id: Id, work: (call: Call) => Promise<boolean>): void {
     if (this.#stopping) {
-      this.#error(id, new CallError(errorCodes.failed, 'the server is stopping'))
+      this.#answers.error(id, new CallError(errorCodes.failed, 'the server is stopping'))
       return
     }
     if (this.#calls.has(id)) {
@@ -326,7 +307,7 @@ export class ControlConnection {
       return
     }
     if (this.#calls.size >= maxInFlight) {
-      this.#error(
+      this.#answers.error(
         id,
         new CallError(errorCodes.busy, `${maxInFlight} commands run on this connection; wait for one`),
       )
@@ -337,10 +318,13 @@ export class ControlConnection {
     const begin = () => {
       work(call)
         .catch((error: unknown) => {
-          if (error instanceof CallError) this.#error(id, error)
+          if (error instanceof CallError) this.#answers.error(id, error)
           else {
             this.#options.dispatcher.log.error({ err: error }, 'a call on the control socket failed')
-            this.#error(id, new CallError(errorCodes.internal, 'failed inside the server; its log says why'))
+            this.#answers.error(
+              id,
+              new CallError(errorCodes.internal, 'failed inside the server; its log says why'),
+            )
           }
           return false
         })
@@ -374,11 +358,11 @@ export class ControlConnection {
     const next = order.waiting.shift()
     if (!next) return
     if (next.call.isCancelled) {
-      this.#error(next.id, new CallError(errorCodes.failed, 'cancelled'))
+      this.#answers.error(next.id, new CallError(errorCodes.failed, 'cancelled'))
       this.#done(next.id, false)
     } else if (order.failed !== undefined) {
       const message = `not run, because call ${JSON.stringify(order.failed)} before it failed`
-      this.#error(next.id, new CallError(errorCodes.notRun, message))
+      this.#answers.error(next.id, new CallError(errorCodes.notRun, message))
       this.#done(next.id, false)
     } else {
       order.running = true
@@ -397,132 +381,12 @@ export class ControlConnection {
       const isStream =
         typeof value === 'object' && value !== null && 'stream' in value && value.stream === true
       if (typeof value !== 'string' && !isStream) continue
-      const ask = () => this.#send({ jsonrpc: '2.0', method: notifications.more, params: { id } })
+      const ask = () => this.#answers.askForMore(id)
       const file = new FileFromClient(typeof value === 'string' ? value : undefined, ask, call.signal)
       call.files.push(file)
       taken[argument] = file
     }
     return taken
-  }
-
-  #progress(id: Id): (done: number, total: number | undefined, text?: string) => void {
-    let last = Number.NEGATIVE_INFINITY
-    return (done, total, text) => {
-      const now = performance.now()
-      if (now - last < progressInterval || this.#socket.writableNeedDrain) return
-      last = now
-      this.#send({ jsonrpc: '2.0', method: notifications.progress, params: { id, done, total, text } })
-    }
-  }
-
-  async #reply(id: Id, result: CommandResult): Promise<CommandReply> {
-    if (result === undefined) return { ok: true }
-    if (typeof result === 'number' || typeof result === 'string') return { value: result }
-    if ('ok' in result) return { ok: result.ok, text: result.text }
-    if ('file' in result) return { bytes: await this.#file(id, result.file) }
-    if (Array.isArray(result) && result.length <= maxRows) {
-      const reply = { rows: result as readonly Row[] }
-      if (Buffer.byteLength(JSON.stringify(reply)) <= portionBytes) return reply
-    }
-    return { count: await this.#rows(id, result as Iterable<Row> | AsyncIterable<Row>) }
-  }
-
-  async #rows(id: Id, rows: Iterable<Row> | AsyncIterable<Row>): Promise<number> {
-    let portion: Row[] = []
-    let bytes = 0
-    let count = 0
-    let timer: NodeJS.Timeout | undefined
-    const send = (): void => {
-      clearTimeout(timer)
-      timer = undefined
-      if (portion.length === 0) return
-      this.#send({ jsonrpc: '2.0', method: notifications.rows, params: { id, rows: portion } })
-      portion = []
-      bytes = 0
-    }
-    try {
-      for await (const row of rows) {
-        if (this.#calls.get(id)?.isCancelled) throw new CommandError('cancelled')
-        portion.push(row)
-        count++
-        for (const value of row) bytes += typeof value === 'string' ? value.length * 3 + 3 : 20
-        if (portion.length >= maxRows || bytes > portionBytes) send()
-        else timer ??= setTimeout(send, rowsInterval)
-        await this.#drained()
-      }
-      send()
-      await this.#drained()
-    } catch (error) {
-      // What was done before it failed is told all the same.
-      send()
-      throw error
-    } finally {
-      clearTimeout(timer)
-    }
-    return count
-  }
-
-  async #file(id: Id, chunks: AsyncIterable<Uint8Array>): Promise<number> {
-    let count = 0
-    for await (const chunk of chunks) {
-      if (this.#calls.get(id)?.isCancelled) throw new CommandError('cancelled')
-      for (let at = 0; at < chunk.length; at += portionBytes) {
-        const data = Buffer.from(chunk.subarray(at, at + portionBytes)).toString('base64')
-        this.#send({ jsonrpc: '2.0', method: notifications.bytes, params: { id, data } })
-        await this.#drained()
-      }
-      count += chunk.length
-    }
-    return count
-  }
-
-  #drained(): Promise<void> {
-    const socket = this.#socket
-    if (socket.destroyed) throw new CommandError('cancelled')
-    if (!socket.writableNeedDrain) return Promise.resolve()
-    return new Promise((resolve, reject) => {
-      const onDrain = () => {
-        socket.off('close', onClose)
-        resolve()
-      }
-      const onClose = () => {
-        socket.off('drain', onDrain)
-        reject(new CommandError('cancelled'))
-      }
-      socket.once('drain', onDrain)
-      socket.once('close', onClose)
-    })
-  }
-
-  #result(id: Id, result: unknown): void {
-    this.#send({ jsonrpc: '2.0', id, result })
-  }
-
-  #error(id: Id | null, { code, message, data }: CallError): void {
-    this.#send({
-      jsonrpc: '2.0',
-      id,
-      error: data === undefined ? { code, message } : { code, message, data },
-    })
-  }
-
-  #send(message: object): void {
-    const socket = this.#socket
-    if (socket.destroyed || socket.writableEnded) return
-    let line = JSON.stringify(message)
-    if (line.length > maxLineBytes / 4 && Buffer.byteLength(line) > maxLineBytes) {
-      const { id } = message as { id?: Id }
-      const error: ErrorReply = { code: errorCodes.failed, message: 'the answer is larger than 1 MiB' }
-      line = JSON.stringify({ jsonrpc: '2.0', id: id ?? null, error })
-    }
-    // the answers of one turn of the event loop leave together
-    if (socket.writableCorked === 0) {
-      socket.cork()
-      setImmediate(() => socket.uncork())
-    }
-    if (!socket.write(`${line}\n`) && this.#sendTimer === undefined) {
-      this.#sendTimer = setTimeout(() => socket.destroy(), sendTimeout)
-    }
   }
 
   #closeWhenDone(): void {
