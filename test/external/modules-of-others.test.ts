@@ -405,6 +405,11 @@ export default defineModule({
     host.hook('greeting_said', (_, { text }) => { host.log.info(text.toUpperCase()) })
     host.run('greeting_said', { text })
     host.hook('filter_packet', (stanza) => (stanza?.kind === 'iq' ? null : stanza))
+    const kept = host.storeOf('ann', z.object({ count: z.number(), since: z.string().default('') }))
+    void kept.update('visits', (old) => ({ count: (old?.count ?? 0) + 1, since: 'today' }))
+    void kept.get('visits').then((now) => host.log.info(now?.since.toUpperCase()))
+    // @ts-expect-error: it has a count
+    void kept.set('visits', { since: 'today' })
     // @ts-expect-error: it is a text
     const wrong: number = options.text
     // @ts-expect-error: there is no such hook

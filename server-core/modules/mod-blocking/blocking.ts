@@ -10,7 +10,7 @@ import { type Jid, makeJid, parseJid } from '../../xmpp/jid.ts'
 import { ns } from '../../xmpp/namespaces.ts'
 import { Stanza } from '../../xmpp/stanza.ts'
 
-/** Lists that are kept in memory; the one that was used longest ago goes first. */
+/** Lists that are kept in memory; the one that was read longest ago goes first. */
 const maxKept = 10_000
 
 type Verdict = Hooks['privacy_check_packet']['acc']
