@@ -8,6 +8,8 @@ import { type Server, startServer } from '../harness/server.ts'
 import { startTerminal, type Terminal } from '../harness/tmux.ts'
 
 const prompt = 'ready>'
+/** Each Tab starts a program, on a machine that may be busy; in milliseconds. */
+const patience = 25_000
 
 /** How each is started with no configuration but this file: the prompt, and completion as the manual sets it up. */
 const shells = {
@@ -61,7 +63,7 @@ describePeer('tmux', 'completion', () => {
     ]
     const terminal = await startTerminal(['env', '-C', folder.path, ...environment, ...command])
     terminals.push(terminal)
-    await terminal.shows(prompt)
+    await terminal.shows(prompt, patience)
     return terminal
   }
 
@@ -83,14 +85,14 @@ describePeer('tmux', 'completion', () => {
         await terminal.press('Tab')
         // What is typed behind it shows where the word has ended; the shell reads it when it has completed.
         await terminal.type('^')
-        await terminal.shows(`${prompt} gatehousectl ${becomes}`)
+        await terminal.shows(`${prompt} gatehousectl ${becomes}`, patience)
       })
 
       test('several that a word may become are listed', async () => {
         const terminal = await shell(name)
         await terminal.type('gatehousectl check_account al')
         await terminal.press('Tab', 'Tab')
-        await terminal.shows(/alfred\s+alice/)
+        await terminal.shows(/alfred\s+alice/, patience)
       })
     })
   }
