@@ -45,6 +45,12 @@ function schemaOf(types: ReadonlyMap<string, BackendType>) {
       .enum(['deny', 'error-frame'])
       .optional()
       .describe('the answer when it cannot be found out'),
+    refused_setpass: z
+      .enum(['deny', 'error-frame'])
+      .default('deny')
+      .describe(
+        'the answer to a password change that is refused (ejabberd tells users that a denied one was made)',
+      ),
     deadline: duration({ min: 100 }).optional().describe('how long a request may take, from its arrival'),
     operations: z.array(z.enum(allOperations)).optional().describe('what may be asked; all when absent'),
     ban_prefix: z
@@ -171,6 +177,7 @@ export async function loadExtauthConfig(file: string, log: Logger): Promise<Plan
   return {
     hostKind: value.host_kind,
     failureReply: value.failure_reply,
+    refusedSetpass: value.refused_setpass,
     deadline: value.deadline,
     operations: value.operations,
     banPrefix: value.ban_prefix,

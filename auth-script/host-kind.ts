@@ -67,6 +67,15 @@ export function hostKindComplaint(
   return `${name} stops asking for ever after an error-frame: leave the failure reply at deny`
 }
 
+/** A sentence when a refused password change needs no answer of its own. */
+export function refusedSetpassComplaint(
+  name: HostKindName,
+  refusedSetpass: FailureReply | undefined,
+): string | undefined {
+  if (refusedSetpass !== 'error-frame' || name === 'ejabberd') return undefined
+  return `refused_setpass: error-frame is for ejabberd since 18.06, ${name} knows a denial`
+}
+
 /** A failure reply that the server does not survive; the rest of the configuration is right. */
 export class HostKindMistake extends Error {
   readonly hostKind: HostKindName

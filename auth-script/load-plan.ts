@@ -1,7 +1,12 @@
 /** From what the command line says to a plan. What a source needs is loaded only for that source. */
 import { resolve } from 'node:path'
 import type { Logger } from '../server-core/log.ts'
-import { deadlineComplaint, HostKindMistake, hostKindComplaint } from './host-kind.ts'
+import {
+  deadlineComplaint,
+  HostKindMistake,
+  hostKindComplaint,
+  refusedSetpassComplaint,
+} from './host-kind.ts'
 import { type Flags, type LdapFlags, type Source, sourceOf } from './options.ts'
 import type { Plan, PlannedBackend } from './plan.ts'
 import { SqliteBackend } from './sqlite.ts'
@@ -14,7 +19,8 @@ export async function loadPlan(flags: Flags, log: Logger): Promise<Plan> {
   // Each may be right where it stands, and yet they may not go together.
   const complaint =
     hostKindComplaint(hostKind ?? 'ejabberd', failureReply) ??
-    deadlineComplaint(hostKind ?? 'ejabberd', plan.deadline)
+    deadlineComplaint(hostKind ?? 'ejabberd', plan.deadline) ??
+    refusedSetpassComplaint(hostKind ?? 'ejabberd', plan.refusedSetpass)
   if (complaint !== undefined) throw new HostKindMistake(hostKind ?? 'ejabberd', complaint)
   return {
     ...plan,

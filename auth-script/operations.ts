@@ -77,11 +77,16 @@ export class Operations {
     }
     const user = prepareUser(request.user)
     const host = prepareHost(request.host)
-    if (!options.allowed.includes(op)) return refused('operation not allowed', request)
+    if (!options.allowed.includes(op)) {
+      return {
+        ...refused('operation not allowed', request),
+        outcome: this.#refusal(op, 'operation not allowed'),
+      }
+    }
     if (user === undefined) return refused('not a user', request)
     const authenticator = host && isHost(host, deployment.hosts) ? deployment.authenticator(host) : undefined
     if (!host || authenticator === undefined) return refused('not a host of this program', request)
-    if (!isPassword(request)) return { outcome: deny('not a password'), op, user, host }
+    if (!isPassword(request)) return { outcome: this.#refusal(op, 'not a password'), op, user, host }
     const password = request.password ?? noPassword
     return { op, user, host, password, authenticator, signals, options }
   }
@@ -92,11 +97,17 @@ export class Operations {
       // A password that is being written to another backend must not come after the change.
       if (op !== 'auth' && op !== 'isuser') await call.options.learner?.settled(user, host)
       const answer = await operations[op](call)
-      const outcome: Outcome = answer.ok ? { kind: 'allow' } : deny(answer.reason)
+      const outcome: Outcome = answer.ok ? { kind: 'allow' } : this.#refusal(op, answer.reason)
       return { outcome, op, user, host, backend: answer.backend }
     } catch (error) {
       return { outcome: this.#failure(error, call.signals), op, user, host }
     }
+  }
+
+  /** A no; but to a change of the password, where the server would take that for a yes. */
+  #refusal(op: Operation, reason: string): Outcome {
+    const { refusedSetpass } = this.#options.deployment.plan
+    return op === 'setpass' && refusedSetpass === 'error-frame' ? { kind: 'failure', reason } : deny(reason)
   }
 
   /** Whatever was thrown: it is not known what the answer is. */

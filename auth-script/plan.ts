@@ -11,6 +11,8 @@ import type { FailureReply } from './wire.ts'
 export interface Plan {
   readonly hostKind?: HostKindName | undefined
   readonly failureReply?: FailureReply | undefined
+  /** What a password change that is refused is answered with; `error-frame`: as one that could not be made out. */
+  readonly refusedSetpass?: FailureReply | undefined
   /** In milliseconds. */
   readonly deadline?: number | undefined
   readonly operations?: readonly Operation[] | undefined

@@ -4,12 +4,21 @@ import type { AuthBackend } from '../../server-core/auth/backend.ts'
 import type { Operation } from '../../server-core/extauth/packets.ts'
 import { silentLogger } from '../../server-core/log.ts'
 import type { AddCommand, ExtauthContext } from '../context.ts'
-import { formatSection, isAnythingWrong, ok, type Section, summary } from '../findings.ts'
+import {
+  type Finding,
+  formatSection,
+  isAnythingWrong,
+  ok,
+  type Section,
+  summary,
+  warning,
+} from '../findings.ts'
 import { healthOf } from '../health.ts'
 import { type HostKind, hostKinds } from '../host-kind.ts'
 import { loadPlan } from '../load-plan.ts'
 import { type Flags, UsageError } from '../options.ts'
 import { Deployment, type Plan } from '../plan.ts'
+import type { FailureReply } from '../wire.ts'
 
 export const check: AddCommand = (program, context, done) => {
   program
@@ -61,8 +70,21 @@ function whatIsServed(plan: Plan): Section {
           reply === 'deny' ? 'no' : 'an error frame'
         }`,
       ),
+      ...refusedSetpass(plan, reply),
     ],
   }
+}
+
+function refusedSetpass(plan: Plan, reply: FailureReply): Finding[] {
+  if (plan.refusedSetpass !== 'error-frame') return []
+  if (reply === 'error-frame')
+    return [ok('a password change that is refused is answered with an error frame')]
+  return [
+    warning(
+      'refused_setpass: error-frame does nothing while failures are answered with no',
+      'failure_reply: error-frame, unless the server starts this with --failure-reply error-frame',
+    ),
+  ]
 }
 
 function can(backend: AuthBackend, op: Operation): boolean {

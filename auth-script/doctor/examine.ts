@@ -215,7 +215,7 @@ function judgeReply(plan: Plan, server: ServerSettings): Finding[] {
 
 /** A change that nothing here can make is refused, which ejabberd since 18.06 tells its users as done. */
 function judgeChanges(plan: Plan, deployment: Deployment, server: ServerSettings): Finding[] {
-  if (server.kind !== 'ejabberd') return []
+  if (server.kind !== 'ejabberd' || plan.refusedSetpass === 'error-frame') return []
   const isAllowed = (plan.operations ?? allOperations).includes('setpass')
   const canChange = (host: string) =>
     isAllowed && deployment.authenticator(prepareHost(host) ?? host)?.canSetPassword !== false
@@ -227,7 +227,7 @@ function judgeChanges(plan: Plan, deployment: Deployment, server: ServerSettings
   return [
     warning(
       `passwords of ${misled.host} cannot be changed here, and ejabberd tells users who try that they were (mod_register, ${misled.register?.place})`,
-      `take mod_register out of modules${isAllowed ? ', or let a backend change passwords (ldap_writes: [setpass])' : ''}`,
+      `take mod_register out of modules, or say refused_setpass: error-frame in extauth.yml${isAllowed ? ', or let a backend change passwords (ldap_writes: [setpass])' : ''}`,
     ),
   ]
 }

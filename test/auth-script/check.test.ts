@@ -140,6 +140,27 @@ backends:
     expect(said.status).toBe(1)
   })
 
+  test.each([
+    ['', 0, /warning +refused_setpass: error-frame does nothing/],
+    [
+      'failure_reply: error-frame\n',
+      0,
+      /ok +a password change that is refused is answered with an error frame/,
+    ],
+    [
+      'host_kind: gatehouse\n',
+      1,
+      /refused_setpass: error-frame is for ejabberd since 18\.06, gatehouse knows/,
+    ],
+  ])('an error frame for refused password changes, beside %j', async (more, status, says) => {
+    const flags = config(
+      `refused_setpass: error-frame\n${more}backends: {own: {type: sqlite, file: a.sqlite}}\n`,
+    )
+    const said = await extauth(['check', ...flags])
+    expect(said.stdout + said.stderr).toMatch(says)
+    expect(said.status).toBe(status)
+  })
+
   test('all is well, and no database is made by looking', async () => {
     const said = await extauth(['check', ...both()])
     expect(said.stdout).toMatch(/ok +a\.test: own, then web/)

@@ -197,6 +197,21 @@ describe('what could not be found out', () => {
     expect(program.log()).not.toMatch(/"outcome":"deny"/)
   })
 
+  test('is what a refused password change is answered like, for an ejabberd that would tell it as made', async () => {
+    const program = start('--config', config('failure_reply: error-frame\nrefused_setpass: error-frame\n'))
+    expect(await program.ask('setpass:ann:a.example:new')).toBe('0002')
+    expect(await program.ask('tryregister:ann:a.example:secret')).toBe('yes')
+    expect(await program.ask('setpass:ann:a.example:')).toBe('0002')
+    expect(await program.ask('setpass:ann:a.example:new')).toBe('yes')
+    expect(await program.ask('auth:ann:a.example:secret')).toBe('no')
+    expect(await program.ask('tryregister:ann:a.example:other')).toBe('no')
+    program.child.kill('SIGKILL')
+    const reading = start('--read-only', '--config', folder.file('extauth.yml'))
+    expect(await reading.ask('setpass:ann:a.example:other')).toBe('0002')
+    expect(await reading.ask('removeuser:ann:a.example')).toBe('no')
+    expect(await reading.ask('auth:ann:a.example:new')).toBe('yes')
+  })
+
   test.each(['ejabberd-old', 'mongooseim'])(
     'is never an error frame for %s, which would hang',
     async (kind) => {

@@ -56,6 +56,7 @@ describePeer(['ejabberd', 'slapd'], 'ejabberd in trouble', () => {
       folder.file('extauth.yml'),
       JSON.stringify({
         deadline: 2,
+        refused_setpass: 'error-frame',
         hosts: { [own]: { chain: ['own'] }, [directory]: { chain: ['directory'] } },
         backends: {
           own: { type: 'sqlite', file: 'a.sqlite', password_format: 'scram' },
@@ -102,6 +103,13 @@ describePeer(['ejabberd', 'slapd'], 'ejabberd in trouble', () => {
     expect(await command(ejabberd, 'change_password', change)).toBe(0)
     expect(await login(ejabberd, `ann@${own}`, 'other')).toBe('in')
     expect(await command(ejabberd, 'change_password', { ...change, newpass: 'secret' })).toBe(0)
+  })
+
+  test('a password that the directory does not let us change is not told as changed (H3)', async () => {
+    const alice = { user: 'alice', host: directory, newpass: 'other' }
+    expect(await command(ejabberd, 'change_password', alice)).not.toBe(0)
+    expect(await login(ejabberd, `alice@${directory}`, 'wonder:land')).toBe('in')
+    expect(await login(ejabberd, `alice@${directory}`, 'other')).toBe('not-authorized')
   })
 
   // ejabberd 23.01 tells its client not-authorized also when it was told that nobody knows.
