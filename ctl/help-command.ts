@@ -29,7 +29,7 @@ export async function runHelp(program: Program, words: readonly string[]): Promi
   }
   if (!description) {
     throw new NoServer(
-      `No server answers, so only its own commands are known: help ${localCommands.map(({ name }) => name).join(', ')}`,
+      `No server answers, so only the commands of gatehousectl itself are known: ${localCommands.map(({ name }) => name).join(', ')}`,
     )
   }
   const { nearest = [] } = await (await program.client()).describe(topic.replaceAll('-', '_'))
