@@ -1,14 +1,14 @@
 // Bundles the three programs into dist/: plain JavaScript, our own code in a few shared chunks. Libraries stay in
 // node_modules, so that native ones work and the heavy ones are loaded only where they are needed.
-// gatehousectl runs for a moment only, so it is one CommonJS file: Node starts that faster than ES modules. Its command line
-// parser is another, read when there are options; as a library of many files it would take a fifth of the time of a command.
+// gatehousectl runs for a moment only, and somebody waits for the first answer of gatehouse-extauth: each is one CommonJS file,
+// which Node starts faster than ES modules. gatehousectl's command line parser is another, read when there are options; as a library
+// of many files it would take a fifth of the time of a command.
 import { spawnSync } from 'node:child_process'
-import { chmod, cp, mkdir, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
+import { chmod, cp, mkdir, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises'
 import { build } from 'esbuild'
 
 const programs = {
   gatehouse: 'server-core/main.ts',
-  'gatehouse-extauth-main': 'auth-script/main.ts',
   'hash-worker': 'server-core/accounts/formats/hashing/worker.ts',
   'self-signed-worker': 'server-core/net/self-signed-worker.ts',
   module: 'server-core/module.ts',
@@ -27,25 +27,47 @@ const options = {
   logLevel: 'warning',
 }
 await build({ ...options, entryPoints: programs, format: 'esm', splitting: true })
-const shortLived = {
+const quickStart = {
   ...options,
   format: 'cjs',
   outExtension: { '.js': '.cjs' },
-  minify: true,
+  minifyWhitespace: true,
+  minifySyntax: true,
 }
 await build({
-  ...shortLived,
+  ...quickStart,
+  minifyIdentifiers: true,
   entryPoints: { gatehousectl: 'ctl/main.ts' },
   alias: { commander: './commander.cjs' },
   external: ['./commander.cjs'],
 })
+// commander would start programs for subcommands, of which there are none here; loading what can do that takes long.
+const withoutPrograms = {
+  name: 'commander without child_process',
+  setup(build) {
+    build.onResolve({ filter: /^node:child_process$/ }, ({ importer }) =>
+      importer.includes('/node_modules/commander/') ? { path: 'node:events', external: true } : undefined,
+    )
+  },
+}
 await build({
-  ...shortLived,
+  ...quickStart,
+  minifyIdentifiers: true,
   entryPoints: { commander: 'commander' },
   packages: 'bundle',
   sourcemap: false,
-  // It would start programs for subcommands, of which there are none here; loading what can do that takes long.
-  alias: { 'node:child_process': 'node:events' },
+  plugins: [withoutPrograms],
+})
+// Of the libraries those come along that every start needs: finding and reading many small files takes longer than running them.
+const { dependencies } = JSON.parse(await readFile('package.json', 'utf8'))
+await build({
+  ...quickStart,
+  entryPoints: { 'gatehouse-extauth-main': 'auth-script/main.ts' },
+  packages: 'bundle',
+  external: Object.keys(dependencies).filter((name) => !['commander', 'pino'].includes(name)),
+  plugins: [withoutPrograms],
+  define: { 'import.meta.url': 'ownUrl' },
+  banner: { js: "const ownUrl = require('node:url').pathToFileURL(__filename).href;" },
 })
 await cp('auth-script/launcher.sh', `${made}/gatehouse-extauth`)
 await cp('auth-script/relay/relay.c', `${made}/relay.c`)

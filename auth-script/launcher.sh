@@ -37,9 +37,9 @@ export UV_THREADPOOL_SIZE="${UV_THREADPOOL_SIZE:-8}"
 unset NODE_OPTIONS LD_LIBRARY_PATH LD_PRELOAD
 # A daemon has no pipe, and descriptor 3 may be a socket of systemd's.
 if [ -n "$LISTEN_FDS" ]; then
-  exec "$node" $small "$here/gatehouse-extauth-main.js" "$@"
+  exec "$node" $small "$here/gatehouse-extauth-main.cjs" "$@"
 fi
 # A server gives up for good on a program that ends at once, a few times, and a node that is broken does. It sees the end when nobody
 # holds the pipes any more: this sleep does, for a moment, and the program ends it when it has come up.
 { guard=$(sleep 2 <&4 >&3 2>/dev/null 3>&- 4<&- & echo $!); } 3>&1 4<&0 2>/dev/null
-GATEHOUSE_EXTAUTH_GUARD="$guard" GATEHOUSE_EXTAUTH_ANSWERS=3 exec "$node" $small "$here/gatehouse-extauth-main.js" "$@" 3>&1 1>&2
+GATEHOUSE_EXTAUTH_GUARD="$guard" GATEHOUSE_EXTAUTH_ANSWERS=3 exec "$node" $small "$here/gatehouse-extauth-main.cjs" "$@" 3>&1 1>&2

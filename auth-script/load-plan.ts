@@ -7,7 +7,7 @@ import {
   hostKindComplaint,
   refusedSetpassComplaint,
 } from './host-kind.ts'
-import { type Flags, type LdapFlags, type Source, sourceOf } from './options.ts'
+import { type Flags, type Source, sourceOf } from './options.ts'
 import type { Plan, PlannedBackend } from './plan.ts'
 import { SqliteBackend } from './sqlite.ts'
 
@@ -38,34 +38,14 @@ async function planOf(source: Source, log: Logger): Promise<Plan> {
       const backend = new SqliteBackend({ file, password_format: 'bcrypt', rehash: false }, log)
       backends.push({ name: 'sqlite', type: 'sqlite', paths: [file], backend })
     }
-    if (source.ldap !== undefined) backends.push(await ldap(source.ldap, log))
+    if (source.ldap !== undefined) {
+      const { ldapOfFlags } = await import('./ldap-flags.ts')
+      backends.push(ldapOfFlags(source.ldap, log))
+    }
     return { banPrefix: false, throttle: 250, hosts: undefined, backends }
   }
   const { loadExtauthConfig, loadGatehouseConfig } = await import('./config.ts')
   return source.kind === 'config'
     ? loadExtauthConfig(source.file, log)
     : loadGatehouseConfig(source.file, log)
-}
-
-async function ldap(flags: LdapFlags, log: Logger): Promise<PlannedBackend> {
-  const [{ z }, { ldapBackend, ldapFields }, { findings, optionName }] = await Promise.all([
-    import('zod'),
-    import('../server-core/auth/ldap.ts'),
-    import('../server-core/config/complaint.ts'),
-  ])
-  const schema = z.strictObject(ldapFields)
-  const parsed = schema.safeParse(flags)
-  if (parsed.success) {
-    const { ldap_password_file, ldap_tls_cacertfile } = parsed.data
-    const paths = [ldap_password_file, ldap_tls_cacertfile].flatMap((path) =>
-      path === undefined ? [] : resolve(path),
-    )
-    return { name: 'ldap', type: 'ldap', paths, backend: ldapBackend(parsed.data, log) }
-  }
-  const flagOf = (option: string) =>
-    option === 'ldap_servers' ? '--ldap' : `--${option.replaceAll('_', '-')}`
-  const lines = findings(parsed.error, schema, flags).map(({ path, message }) => {
-    return `${flagOf(optionName(path.slice(0, 1)))}: ${message}`
-  })
-  throw new Error(lines.join('\n'))
 }

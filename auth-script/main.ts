@@ -23,7 +23,7 @@ for (const name of [
 if (guard > 1) release(guard)
 
 let answers: ReturnType<typeof openAnswers> | undefined
-process.exitCode = await run({
+void run({
   words: argv.slice(2),
   isTerminal,
   get stdin() {
@@ -50,6 +50,8 @@ process.exitCode = await run({
   pid: process.pid,
   uid: process.getuid?.(),
   node: process.execPath,
+}).then((status) => {
+  process.exitCode = status
 })
 
 function release(pid: number): void {

@@ -252,7 +252,7 @@ test('a clock that jumps changes no deadline, and no answer', async () => {
     folder.file('clock.cjs'),
     'let jumps = 0; const now = Date.now; Date.now = () => now() + (jumps++ % 2 ? 1 : -1) * 3600000 * jumps',
   )
-  const main = '"$(dirname "$0")"/gatehouse-extauth-main.js'
+  const main = '"$(dirname "$0")"/gatehouse-extauth-main.cjs'
   const program = startIn(`exec node --require ${folder.file('clock.cjs')} ${main} "$@"`, ...plain())
   for (let i = 0; i < 20; i++) await works(program)
   expect(await program.close()).toBe(0)

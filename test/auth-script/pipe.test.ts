@@ -355,7 +355,7 @@ describe('around the answers', () => {
     const input = Buffer.concat([frame('isuser:ann:a.example'), frame('nonsense')])
     for (const [file, args] of [
       [programs.extauth, []],
-      [process.execPath, [`${root}/dist/gatehouse-extauth-main.js`]],
+      [process.execPath, [`${root}/dist/gatehouse-extauth-main.cjs`]],
     ] as const) {
       const child = spawn(file, [...args, '--config', config(), '--log-level', 'debug'])
       const chunks: Buffer[] = []
@@ -372,7 +372,7 @@ describe('around the answers', () => {
     const shell = (command: string) => run('sh', ['-c', `${command} >${out}`], { input })
     for (const command of [
       `${programs.extauth} --config ${config()}`,
-      `${process.execPath} ${root}/dist/gatehouse-extauth-main.js --config ${config()}`,
+      `${process.execPath} ${root}/dist/gatehouse-extauth-main.cjs --config ${config()}`,
     ]) {
       expect((await shell(command)).code).toBe(0)
       expect(readFileSync(out).toString('hex')).toBe('00020000')
