@@ -76,7 +76,7 @@ describe('a table of somebody else', () => {
     expect(await check(backend, 'alice', 'hashcat')).toEqual(yes)
     expect(await check(backend, 'alice', 'testing123')).toEqual(yes)
     expect(await check(backend, 'alice', 'wrong')).toEqual(no('wrong'))
-    expect(await check(backend, 'alice', '')).toEqual(no('wrong'))
+    expect(await check(backend, 'alice', '')).toEqual({ ...no('wrong'), maybeUnknown: true })
     expect(await check(backend, 'closed', 'hashcat')).toEqual(no('disabled'))
     expect(await check(backend, 'closed', 'wrong')).toEqual(no('wrong'))
     expect(await check(backend, "' OR 1=1 --", 'hashcat')).toEqual(no('unknown'))
