@@ -186,13 +186,15 @@ async function rowsOf(
   ]
   const how = tls ? 'TLS' : 'plain'
   const notes: string[] = []
-  // A process grows by its sessions only once: before the rounds, and not repeated. Compilers of both have seen some 3,000
-  // logins then, as many as a server has had after its first minutes.
+  const logins = ['login', tls, '--users', String(chatUsers)] as const
+  // A process grows by its sessions only once: after a warm-up, before the rounds, and not repeated.
   const memory = new Map<string, number>()
   for (const subject of subjects) {
-    for (let n = 0; n < 10; n++) await load.run(subject, 'login', tls, '--users', String(chatUsers))
+    await load.run(subject, ...logins)
     const idle = await load.run(subject, 'idle', tls, '--users', String(idleUsers), '--seconds', '3')
     memory.set(subject.name, idle['kibPerSession'] ?? Number.NaN)
+    // The compilers of both have seen some 3,000 logins then, as many as a server has had after its first minutes.
+    for (let n = 0; n < 9; n++) await load.run(subject, ...logins)
   }
   const contestants: Contestant[] = subjects.map((subject) => ({
     name: subject.name,
