@@ -8,7 +8,8 @@ import { BackendUnavailable } from '../auth/backend.ts'
 /** How many may wait; more than that could not be served within any deadline. */
 const maxWaiting = 1000
 
-let parallel = Math.min(availableParallelism(), 3)
+/** One more than there are cores, so that none waits while the event loop writes to disk; libuv has four threads for everything. */
+let parallel = Math.min(availableParallelism() + 1, 3)
 let running = 0
 const waiting = new Set<() => void>()
 

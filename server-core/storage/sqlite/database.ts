@@ -5,8 +5,10 @@
  * went away or broke is opened again as soon as it is back.
  */
 import { accessSync, closeSync, constants, existsSync, mkdirSync, openSync, statSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import type BetterSqlite3 from 'better-sqlite3'
 import { StorageUnavailable } from '../storage.ts'
 import { breaksConnection, Connection, isBusy, unavailable } from './connection.ts'
 import { migrate, requireCurrent } from './schema.ts'
@@ -33,6 +35,8 @@ interface PendingWrite {
   readonly signal: AbortSignal | undefined
 }
 
+/** Loads what is CommonJS when it is needed: an import would begin with what loads ES modules, which takes longer than the library. */
+const library = createRequire(import.meta.url)
 /** So many writes share a transaction at most, or the event loop would stand still for too long. */
 const maxBatch = 500
 /** Reads that follow one another so quickly, in milliseconds, share a transaction until the end of the turn. */
@@ -256,7 +260,7 @@ export class Database {
   }
 
   async #open(): Promise<Connection> {
-    const { default: Sqlite } = await import('better-sqlite3')
+    const Sqlite = library('better-sqlite3') as typeof BetterSqlite3
     if (this.#openedBefore || this.#mustExist || existsSync(this.#file)) statSync(this.#file)
     else this.#makeFile()
     const readonly = this.#foreign?.readOnly ?? !isWritable(this.#file)
