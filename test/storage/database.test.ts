@@ -6,10 +6,10 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs'
-import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -271,7 +271,7 @@ test('several processes write at once, and nothing acknowledged is lost', async 
 
 /** The class as plain JavaScript, for other processes. */
 async function bundled(): Promise<string> {
-  const library = createRequire(import.meta.url).resolve('better-sqlite3')
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
   const outfile = join(folder, 'database.mjs')
   await build({
     entryPoints: [join(root, 'server-core/storage/sqlite/database.ts')],
@@ -279,8 +279,6 @@ async function bundled(): Promise<string> {
     bundle: true,
     platform: 'node',
     format: 'esm',
-    alias: { 'better-sqlite3': library },
-    external: [library],
   })
   return outfile
 }
