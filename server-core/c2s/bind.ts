@@ -1,5 +1,5 @@
 /** Resource binding (RFC 6120 §7), and what opens a session. */
-import { randomUUID } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { isAnonymous } from '../routing/session.ts'
 import { attr, type Element, el, getChild, getTagCdata, localName } from '../xml/element.ts'
 import { StanzaError, StreamError } from '../xmpp/errors.ts'
@@ -56,9 +56,9 @@ export async function openSession(c2s: C2s, wanted: string, answer: () => Elemen
   await hooks.run('c2s_session_opened', c2s.jid.host, { session: c2s })
 }
 
-/** What the client asked for, or 122 random bits. */
+/** What the client asked for, or 128 random bits. */
 function resourceFor(asked: string): string {
-  if (asked === '') return randomUUID()
+  if (asked === '') return randomBytes(16).toString('hex')
   const resource = prepareResource(asked)
   if (resource === undefined)
     throw new StanzaError('bad-request', 'this resource has characters that are not allowed')

@@ -34,13 +34,12 @@ export async function command(
   return response.ok ? JSON.parse(text) : `${response.status}: ${text}`
 }
 
-/** Processes whose command line has this text. */
+/** Processes of the program whose command line has this text; the shells that start them are not meant. */
 export function processesWith(text: string): number[] {
   return readdirSync('/proc').flatMap((name) => {
     try {
-      return /^\d+$/.test(name) && readFileSync(`/proc/${name}/cmdline`, 'utf8').includes(text)
-        ? [Number(name)]
-        : []
+      const line = /^\d+$/.test(name) ? readFileSync(`/proc/${name}/cmdline`, 'utf8') : ''
+      return line.includes('gatehouse-extauth-main') && line.includes(text) ? [Number(name)] : []
     } catch {
       return [] // it ended meanwhile
     }

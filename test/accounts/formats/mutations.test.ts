@@ -7,6 +7,7 @@ import { formats } from '../../../server-core/accounts/formats/index.ts'
 import { root } from '../../harness/paths.ts'
 
 interface Vector {
+  readonly source: string
   readonly password?: string
   readonly passwordHex?: string
   readonly value: string
@@ -47,6 +48,11 @@ function canonical(format: PasswordFormat, value: string): string {
     .replace(/\$2[aby]\$/, '$2$')
     .replace(/^(U?)\$[PH]\$/, '$1$P$')
   return isHex.test(value) ? text.toLowerCase() : text
+}
+
+/** What is behind Nextcloud's salt. */
+function hashOf(value: string): string {
+  return value.replace(/^nextcloud:.*:/s, '')
 }
 
 const character = fc.oneof(
@@ -108,6 +114,8 @@ describe.each(ofBytes)('%s', (_, format, vectors) => {
       fc.asyncProperty(fc.constantFrom(...vectors), mutation, async (vector, change) => {
         const changed = mutate(vector.value, change)
         fc.pre(canonical(format, changed) !== canonical(format, vector.value))
+        // A password that was hashed before its site had a salt is right whatever the salt is now.
+        if (vector.source.includes('without a salt then')) fc.pre(hashOf(changed) !== hashOf(vector.value))
         expect(await outcome(format, changed, passwordOf(vector))).not.toBe('right')
       }),
       { numRuns: 300 },
