@@ -1,7 +1,7 @@
 /** Commands of an administrator: one, beside ejabberd's and beside Node doing nothing; many on one connection; a long list. */
 import { spawn } from 'node:child_process'
 import { pbkdf2 } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { promisify } from 'node:util'
 import { scramIterations, scramKeyLength } from '../server-core/accounts/formats/scram.ts'
@@ -11,25 +11,9 @@ import { temporaryFolder } from '../test/harness/folder.ts'
 import { programs } from '../test/harness/paths.ts'
 import { exited, type Result, run } from '../test/harness/process.ts'
 import { type Server, startServer } from '../test/harness/server.ts'
+import { childrenCpu, forgetPeak, peakMiB } from './proc.ts'
 import { type Contestant, median, Rounds } from './rounds.ts'
-import { type Bench, figure, type Goal, goalCells, goalColumns } from './table.ts'
-
-interface Row {
-  readonly what: string
-  readonly ours: number
-  readonly other?: number | undefined
-  readonly beside?: string
-  /** What the goal is about, where that is neither the ratio nor our figure. */
-  readonly more?: number
-  readonly goal?: Goal
-}
-
-/** CPU seconds of all children that have ended, and of theirs: proc(5), cutime and cstime, in ticks of 10 ms. */
-function childrenCpu(): number {
-  const stat = readFileSync('/proc/self/stat', 'utf8')
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return (Number(fields[13]) + Number(fields[14])) / 100
-}
+import { type Bench, figure, type Row, tableOf } from './table.ts'
 
 function contestant(name: string, times: number, command: () => Promise<Result>): Contestant {
   return {
@@ -69,19 +53,16 @@ async function oneCommand(quick: boolean, notes: string[]): Promise<Row[]> {
     const rounds = await Rounds.run(contestants, quick ? 5 : 31)
     notes.push(...rounds.noise(['wall ms', 'CPU ms']))
     return ['wall ms', 'CPU ms'].flatMap((name): Row[] => {
+      const what = `one command, ${name}`
       const ours = rounds.figure('gatehousectl', name) ?? Number.NaN
-      const row = (beside: string) => ({ what: `one command, ${name}`, ours, beside })
       const theirs = rounds.figure('ejabberdctl', name)
+      const more = rounds.difference('gatehousectl', 'node -e 0', name) ?? Number.NaN
       return [
-        {
-          ...row('node -e 0'),
-          other: rounds.figure('node -e 0', name),
-          more: rounds.difference('gatehousectl', 'node -e 0', name) ?? Number.NaN,
-          goal: { atMost: 30 },
-        },
+        { what, ours, other: rounds.figure('node -e 0', name), beside: 'node -e 0' },
+        { what: `${what} more than node -e 0`, ours: more, goal: { atMost: 30 } },
         ...(theirs === undefined
           ? []
-          : [{ ...row('ejabberdctl (erl alone)'), other: theirs, goal: { atMost: 0.5 } }]),
+          : [{ what, ours, other: theirs, beside: 'ejabberdctl (erl alone)', goal: { atMost: 0.5 } }]),
       ]
     })
   } finally {
@@ -175,20 +156,6 @@ async function registering(server: Server, quick: boolean): Promise<Row[]> {
   ]
 }
 
-/** The most that a process has had in memory since `forgetPeak`, in MiB; 0 when it has ended. */
-function peakMiB(pid: number | undefined): number {
-  try {
-    return Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024
-  } catch {
-    return 0
-  }
-}
-
-/** proc(5), clear_refs. */
-function forgetPeak(pid: number): void {
-  writeFileSync(`/proc/${pid}/clear_refs`, '5')
-}
-
 /** The peaks of both sides, in MiB, while a list is read as fast as it comes. */
 async function peaks(server: Server, host: string, users: number) {
   forgetPeak(server.pid)
@@ -248,19 +215,6 @@ export const ctl: Bench = {
   async run({ quick }) {
     const notes: string[] = []
     const rows = [...(await oneCommand(quick, notes)), ...(await batches(quick)), ...(await listing(quick))]
-    return {
-      columns: ['', 'gatehousectl', 'other', 'ratio', 'more', 'beside', ...goalColumns],
-      rows: rows.map(({ what, ours, other, beside, more, goal }) => {
-        const ratio = other === undefined ? undefined : ours / other
-        return [
-          what,
-          figure(ours),
-          ...[other, ratio, more].map((value) => (value === undefined ? '' : figure(value))),
-          beside ?? '',
-          ...goalCells(more ?? ratio ?? ours, goal),
-        ]
-      }),
-      notes,
-    }
+    return tableOf('gatehousectl', rows, notes)
   },
 }

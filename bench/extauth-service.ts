@@ -1,6 +1,6 @@
 /** What gatehouse-extauth costs around its questions: hashing beside the library alone, the daemon, its start, its memory. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import bcrypt from 'bcrypt'
 import { startDaemon } from '../test/harness/daemon.ts'
@@ -8,20 +8,12 @@ import { frame, startExtauth } from '../test/harness/extauth.ts'
 import { type Folder, temporaryFolder } from '../test/harness/folder.ts'
 import { programs } from '../test/harness/paths.ts'
 import { exited } from '../test/harness/process.ts'
+import { residentMiB } from './proc.ts'
 import { median } from './rounds.ts'
-import { type Bench, figure, type Goal, goalCells, goalColumns } from './table.ts'
+import { type Bench, type Row, tableOf } from './table.ts'
 
 /** Requests in flight. */
 const parallel = 8
-
-interface Row {
-  readonly what: string
-  readonly ours: number
-  readonly other?: number
-  readonly than?: string
-  /** Of the ratio, or, where nothing stands beside it, of the figure. */
-  readonly goal?: Goal
-}
 
 /** Something that answers four bytes to each frame. */
 class Line {
@@ -68,10 +60,6 @@ async function perSecond(ms: number, once: () => Promise<void>): Promise<number>
   return count / ((performance.now() - begin) / 1000)
 }
 
-function residentMiB(pid: number | undefined): number {
-  return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
-}
-
 const isuser = frame('isuser:ann:localhost')
 const auth = frame('auth:ann:localhost:a password')
 
@@ -106,12 +94,12 @@ async function hashing(folder: Folder, rounds: number): Promise<Row[]> {
   await daemon.stop()
   const [a = [], b = [], c = [], d = []] = figures
   return [
-    { what: 'bcrypt logins/s, one after another', ours: median(a), other: median(b), than: 'bcrypt alone' },
+    { what: 'bcrypt logins/s, one after another', ours: median(a), other: median(b), beside: 'bcrypt alone' },
     {
       what: `bcrypt logins/s, daemon, ${parallel} at once`,
       ours: median(c),
       other: median(d),
-      than: 'bcrypt alone',
+      beside: 'bcrypt alone',
       goal: { atLeast: 0.95 },
     },
     {
@@ -164,9 +152,9 @@ async function serving(folder: Folder, ms: number): Promise<Row[]> {
       what: 'isuser/s in lock-step, the socket of the daemon',
       ours: median(b),
       other: median(a),
-      than: 'pipe',
+      beside: 'pipe',
     },
-    { what: 'isuser/s in lock-step, relay and daemon', ours: median(c), other: median(a), than: 'pipe' },
+    { what: 'isuser/s in lock-step, relay and daemon', ours: median(c), other: median(a), beside: 'pipe' },
   ]
 }
 
@@ -188,7 +176,7 @@ async function starting(folder: Folder, count: number): Promise<Row[]> {
   }
   const more = median(ours.map((value, round) => value - (bare[round] ?? Number.NaN)))
   return [
-    { what: 'start to first answer, ms', ours: median(ours), other: median(bare), than: 'node -e 0' },
+    { what: 'start to first answer, ms', ours: median(ours), other: median(bare), beside: 'node -e 0' },
     { what: 'start to first answer, ms more than node -e 0', ours: more, goal: { atMost: 150 } },
   ]
 }
@@ -218,7 +206,7 @@ async function memory(folder: Folder, requests: number): Promise<Row[]> {
       what: `resident MiB after ${requests} requests`,
       ours: last,
       other: first,
-      than: 'after a hundredth of them',
+      beside: 'after a hundredth of them',
       goal: { atMost: 1.05 },
     },
     { what: `resident MiB after ${requests} requests`, ours: last, goal: { atMost: 70 } },
@@ -242,18 +230,7 @@ export const extauthService: Bench = {
         ...(await starting(folder, quick ? 5 : 15)),
         ...(await memory(folder, quick ? 100_000 : 1_000_000)),
       ]
-      return {
-        columns: ['', 'gatehouse-extauth', 'other', 'ratio', 'beside', ...goalColumns],
-        rows: rows.map(({ what, ours, other, than, goal }) => [
-          what,
-          figure(ours),
-          other === undefined ? '' : figure(other),
-          other === undefined ? '' : figure(ours / other),
-          than ?? '',
-          ...goalCells(other === undefined ? ours : ours / other, goal),
-        ]),
-        notes: [],
-      }
+      return tableOf('gatehouse-extauth', rows)
     } finally {
       folder.remove()
     }

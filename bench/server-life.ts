@@ -1,35 +1,15 @@
 /** What a server's life is made of beside messages: memory before anybody comes, logins by SCRAM, first presences, a day's traffic. */
 import { pbkdf2Sync } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { scramIterations } from '../server-core/accounts/formats/scram.ts'
 import { scram } from '../test/harness/scram.ts'
+import { cpuOf, residentMiB } from './proc.ts'
 import { median, Rounds } from './rounds.ts'
-import { compile, type Load, password, type Subject, startGatehouse } from './server.ts'
-import { type Bench, type BenchOptions, figure, type Goal, goalCells, goalColumns } from './table.ts'
-
-interface Row {
-  readonly what: string
-  readonly ours: number
-  readonly other?: number
-  readonly beside?: string
-  /** Of the ratio, or, where nothing stands beside it, of the figure. */
-  readonly goal: Goal
-}
+import { compile, type Load, password, startGatehouse } from './server.ts'
+import { type Bench, type BenchOptions, figure, type Row, tableOf } from './table.ts'
 
 const sasl = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'"
-
-/** CPU seconds of a process so far: proc(5), utime and stime, in ticks of 10 ms. */
-function cpuOf({ pid }: Subject): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return (Number(fields[11]) + Number(fields[12])) / 100
-}
-
-function residentMiB({ pid }: Subject): number {
-  return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
-}
 
 /** The least of a client: what it reads it only searches. */
 class Client {
@@ -111,9 +91,9 @@ async function scramLogins(format: 'plain' | 'scram', { quick }: BenchOptions): 
       {
         name: 'login',
         async measure() {
-          const begin = cpuOf(server)
+          const begin = cpuOf(server.pid)
           for (let n = 0; n < logins; n++) await login(n)
-          return { ms: ((cpuOf(server) - begin) * 1000) / logins }
+          return { ms: ((cpuOf(server.pid) - begin) * 1000) / logins }
         },
       },
       {
@@ -195,7 +175,7 @@ function befriended(user: string, contact: string, item: Readonly<Record<string,
 /** What goes through a server with 20 messages a second in 24 hours, and everybody who comes and goes, as fast as it can. */
 async function day(load: Load, { quick }: BenchOptions): Promise<Row[]> {
   const server = await startGatehouse(200)
-  const base = residentMiB(server)
+  const base = residentMiB(server.pid)
   const messages = quick ? 200_000 : 1_728_000
   let done = 0
   let logins = 0
@@ -208,7 +188,7 @@ async function day(load: Load, { quick }: BenchOptions): Promise<Row[]> {
       done += perSecond * seconds
       for (let n = 0; n < 3; n++) await load.run(server, 'login', false, '--users', '200')
       logins += 800
-      memory.push(residentMiB(server))
+      memory.push(residentMiB(server.pid))
     }
     const third = Math.ceil(memory.length / 3)
     return [
@@ -238,21 +218,7 @@ export const serverLife: Bench = {
         await firstPresence(load, options),
         ...(await day(load, options)),
       ]
-      return {
-        columns: ['', 'gatehouse', 'other', 'ratio', 'beside', ...goalColumns],
-        rows: rows.map(({ what, ours, other, beside, goal }) => {
-          const ratio = other === undefined ? undefined : ours / other
-          return [
-            what,
-            figure(ours),
-            other === undefined ? '' : figure(other),
-            ratio === undefined ? '' : figure(ratio),
-            beside ?? '',
-            ...goalCells(ratio ?? ours, goal),
-          ]
-        }),
-        notes: [],
-      }
+      return tableOf('gatehouse', rows)
     } finally {
       load.remove()
     }

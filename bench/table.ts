@@ -54,3 +54,26 @@ export function figure(value: number | undefined): string {
   if (value === undefined || !Number.isFinite(value)) return '-'
   return value.toLocaleString('en', { maximumSignificantDigits: 3 })
 }
+
+/** A figure of ours, and what stands beside it. */
+export interface Row {
+  readonly what: string
+  readonly ours: number
+  readonly other?: number | undefined
+  /** Whose the other figure is. */
+  readonly beside?: string
+  /** Of the ratio, or, where nothing stands beside it, of the figure. */
+  readonly goal?: Goal
+}
+
+export function tableOf(name: string, rows: readonly Row[], notes: readonly string[] = []): Table {
+  return {
+    columns: ['', name, 'other', 'ratio', 'beside', ...goalColumns],
+    rows: rows.map(({ what, ours, other, beside = '', goal }) => {
+      const ratio = other === undefined ? undefined : ours / other
+      const shown = [other, ratio].map((value) => (value === undefined ? '' : figure(value)))
+      return [what, figure(ours), ...shown, beside, ...goalCells(ratio ?? ours, goal)]
+    }),
+    notes,
+  }
+}
