@@ -86,7 +86,7 @@ export function decodeRequest(payload: Buffer, hosts: Iterable<string> = []): Re
   const first = payload.indexOf(colon)
   const second = payload.indexOf(colon, first + 1)
   if (first === -1 || second === -1) return undefined
-  const op = utf8(payload, 0, first)
+  const op = operationOf(utf8(payload, 0, first))
   const user = utf8(payload, first + 1, second)
   if (op === undefined) return undefined
   const hasPassword = isOperation(op) && operations[op].password
@@ -95,6 +95,13 @@ export function decodeRequest(payload: Buffer, hosts: Iterable<string> = []): Re
   const host = utf8(payload, second + 1, third)
   if (user === undefined || host === undefined) return undefined
   return { op, user, host, password: hasPassword ? payload.subarray(third + 1) : undefined }
+}
+
+const names = Object.keys(operations)
+
+/** The one text of an operation, with which everything is found sooner than with a copy; what is not known as it is. */
+function operationOf(text: string | undefined): string | undefined {
+  return names.find((name) => name === text) ?? text
 }
 
 export function isOperation(op: string): op is Operation {
