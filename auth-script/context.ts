@@ -1,6 +1,7 @@
 /** What the process edge gives to the program and its commands. */
 import type { Readable, Writable } from 'node:stream'
 import type { Command } from 'commander'
+import type { Output } from './serve.ts'
 
 export interface ExtauthContext {
   readonly words: readonly string[]
@@ -12,7 +13,7 @@ export interface ExtauthContext {
   /** Standard input as the server has it. */
   openRequests(): Readable
   /** Standard output as the server has it; nothing else may be written there when serving. */
-  openAnswers(): Writable
+  openAnswers(): Output
   onSignal(signals: readonly NodeJS.Signals[], handler: (signal: NodeJS.Signals) => void): void
   onFault(handler: (error: unknown) => void): void
   /** Ends at once. */

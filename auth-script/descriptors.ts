@@ -1,7 +1,8 @@
 /** Where requests come from, and where answers go. */
-import { createReadStream, createWriteStream, fstatSync, openSync } from 'node:fs'
+import { createReadStream, createWriteStream, fstatSync, openSync, writeSync } from 'node:fs'
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net'
-import type { Readable, Writable } from 'node:stream'
+import type { Readable } from 'node:stream'
+import type { Output } from './serve.ts'
 
 const readAtOnce = 65_536
 
@@ -27,9 +28,9 @@ export function openRequests(): Readable {
  * standard output is sent to standard error from then on. `descriptor`: what the launcher named, undefined without it. `redirect` is
  * to send standard output elsewhere.
  */
-export function openAnswers(descriptor: number | undefined, redirect: () => void): Writable {
-  if (descriptor !== undefined) return streamOf(descriptor)
-  const answers = streamOf(again(1))
+export function openAnswers(descriptor: number | undefined, redirect: () => void): Output {
+  if (descriptor !== undefined) return outputOf(descriptor)
+  const answers = outputOf(again(1))
   redirect()
   return answers
 }
@@ -43,9 +44,20 @@ function again(descriptor: number): number {
   }
 }
 
-function streamOf(descriptor: number): Writable {
-  if (isPipe(descriptor)) return new Socket({ fd: descriptor, readable: false, writable: true })
-  return createWriteStream('', { fd: descriptor, autoClose: false })
+function outputOf(descriptor: number): Output {
+  if (!isPipe(descriptor)) return { stream: createWriteStream('', { fd: descriptor, autoClose: false }) }
+  // With a socket of Node's about it a descriptor never blocks.
+  const stream = new Socket({ fd: descriptor, readable: false, writable: true })
+  // Its number may be another file's by the time that the socket is known to be closed.
+  return { stream, writeNow: (bytes) => (stream.destroyed ? 0 : written(descriptor, bytes)) }
+}
+
+function written(descriptor: number, bytes: Buffer): number {
+  try {
+    return writeSync(descriptor, bytes)
+  } catch {
+    return 0
+  }
 }
 
 function isPipe(descriptor: number): boolean {

@@ -1,7 +1,6 @@
 /** gatehouse-extauth as a program: serves the pipe, or carries out a command. */
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import type { Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Command, CommanderError } from 'commander'
 import { setParallelDerivations } from '../server-core/accounts/derivations.ts'
@@ -15,7 +14,7 @@ import { loadPlan } from './load-plan.ts'
 import type { WatchedMetrics } from './metrics.ts'
 import { adjustLog, openLog } from './open-log.ts'
 import { commandLine, type Flags, sourceOf, UsageError } from './options.ts'
-import { type End, Serving } from './serve.ts'
+import { type End, type Output, Serving } from './serve.ts'
 import { handleSignals } from './signals.ts'
 import { Statistics } from './statistics.ts'
 
@@ -24,9 +23,12 @@ const closeTimeout = 2000
 
 /** For what a person reads: who has read enough (`… | head`) ends it. */
 function forReaders(context: ExtauthContext): ExtauthContext {
-  let output: Writable | undefined
+  let output: Output | undefined
   const openAnswers = () => {
-    output ??= context.openAnswers().on('error', () => context.exit(1))
+    if (output === undefined) {
+      output = context.openAnswers()
+      output.stream.on('error', () => context.exit(1))
+    }
     return output
   }
   return { ...context, openAnswers }
@@ -42,7 +44,7 @@ export async function runExtauth(context: ExtauthContext): Promise<number> {
   const program = commandLine(readVersion())
     .exitOverride()
     .configureOutput({
-      writeOut: (text) => void read.openAnswers().write(text),
+      writeOut: (text) => void read.openAnswers().stream.write(text),
       writeErr: (text) => void context.stderr.write(text),
     })
     .action(async (flags: Flags) => {

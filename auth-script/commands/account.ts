@@ -115,7 +115,7 @@ async function list(
   const [first] = backends
   if (first === undefined) throw new Refusal(noDatabase)
   checkOwner(first.file, context.uid)
-  const out = context.openAnswers()
+  const out = context.openAnswers().stream
   for (const one of wanted === undefined ? await first.accounts.hosts() : [wanted]) {
     for await (const user of first.accounts.list(one)) {
       const standing = await first.accounts.standing(user, one)
@@ -166,7 +166,7 @@ async function carryOut(
   try {
     deployment = new Deployment(await loadPlan(flags, log), log)
     const said = await act(deployment)
-    if (said !== '') context.openAnswers().write(`${said}\n`)
+    if (said !== '') context.openAnswers().stream.write(`${said}\n`)
     return 0
   } catch (error) {
     if (error instanceof UsageError) throw error

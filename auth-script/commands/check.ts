@@ -43,7 +43,7 @@ async function carryOut(context: ExtauthContext, flags: Flags): Promise<number> 
   const deployment = new Deployment(plan, silentLogger())
   try {
     const sections = [whatIsServed(plan), ...(await healthOf(plan, context.uid))]
-    const out = context.openAnswers()
+    const out = context.openAnswers().stream
     for (const section of sections) out.write(formatSection(section))
     out.write(`${summary(sections)}\n`)
     return isAnythingWrong(sections) ? 1 : 0

@@ -24,7 +24,7 @@ async function count(context: ExtauthContext, flags: Flags): Promise<number> {
   let deployment: Deployment | undefined
   try {
     deployment = new Deployment(await loadPlan(flags, log), log)
-    const out = context.openAnswers()
+    const out = context.openAnswers().stream
     for (const host of await hostsOf(deployment)) out.write(`${await line(deployment, host)}\n`)
     return 0
   } catch (error) {

@@ -56,7 +56,7 @@ async function carryOut(context: ExtauthContext, jid: string, flags: Flags): Pro
       log,
     )
     const ms = performance.now() - begun
-    const out = context.openAnswers()
+    const out = context.openAnswers().stream
     for (const line of steps.lines) out.write(`${line}\n`)
     out.write(`${conclusion(outcome)}, after ${ms.toFixed(1)} ms\n`)
     return statuses[outcome.kind]

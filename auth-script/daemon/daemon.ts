@@ -80,7 +80,7 @@ export class Daemon {
     }
     const serving =
       protocol === 'frames'
-        ? new Serving({ ...common, input: socket, output: socket, wire, maxAhead })
+        ? new Serving({ ...common, input: socket, output: { stream: socket }, wire, maxAhead })
         : new LineServing(socket, common)
     const connection: Connection = {
       socket,

@@ -59,7 +59,7 @@ export async function examine(context: ExtauthContext, flags: DoctorFlags): Prom
   const folder = dirname(fileURLToPath(import.meta.url))
   const machine: Machine = { cpus: availableParallelism(), memory: Math.round(totalmem() / 1_048_576) }
   const sections: Section[] = []
-  const out = context.openAnswers()
+  const out = context.openAnswers().stream
   const show = (section: Section): void => {
     if (section.findings.length === 0) return
     sections.push(section)

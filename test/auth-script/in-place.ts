@@ -23,7 +23,7 @@ export async function extauth(
     stdin,
     openRequests: () => stdin,
     stderr,
-    openAnswers: () => stdout,
+    openAnswers: () => ({ stream: stdout }),
     onSignal: () => undefined,
     onFault: () => undefined,
     exit: () => undefined,

@@ -14,7 +14,10 @@ const allow: Result = { outcome: { kind: 'allow' } }
 /** What `carryOut` does with a request; its text is given. */
 type CarryOut = (text: string, signals: Signals) => Promise<Result>
 
-function serve(carryOut: CarryOut, options: { deadline?: number; output?: Writable } = {}) {
+function serve(
+  carryOut: CarryOut,
+  options: { deadline?: number; output?: Writable; writeNow?: (bytes: Buffer) => number } = {},
+) {
   const input = new PassThrough()
   const answers: string[] = []
   const output =
@@ -27,7 +30,7 @@ function serve(carryOut: CarryOut, options: { deadline?: number; output?: Writab
     })
   const serving = new Serving({
     input,
-    output,
+    output: { stream: output, ...(options.writeNow && { writeNow: options.writeNow }) },
     wire: frameWire(() => 'error-frame'),
     deadline: () => options.deadline ?? 5000,
     carryOut: (payload, signals) => carryOut(payload.toString(), signals),
@@ -136,6 +139,37 @@ describe('serving', () => {
     input.end()
     expect(await end).toBe('done')
     expect(answers.length).toBe((written + 1) * 100)
+  })
+
+  test('answers that fit go out at once; what does not fit waits its turn in the stream, and later ones behind it', async () => {
+    const log: string[] = []
+    let release: () => void = () => undefined
+    const output = new Writable({
+      write(chunk: Buffer, _encoding, done) {
+        log.push(`stream ${chunk.toString('hex')}`)
+        release = done
+      },
+    })
+    const room = [4, 1, 4]
+    const writeNow = (bytes: Buffer) => {
+      const taken = Math.min(room.shift() ?? 0, bytes.length)
+      log.push(`now ${bytes.subarray(0, taken).toString('hex')}`)
+      return taken
+    }
+    const { input, end } = serve(async () => allow, { output, writeNow })
+    input.write(frame('isuser:one:h'))
+    await until('the first is out', () => log.length === 1)
+    input.write(frame('isuser:two:h'))
+    await until('the second is begun', () => log.length === 3)
+    input.write(frame('isuser:three:h'))
+    await until('the third waits', () => output.writableLength === 7)
+    release()
+    await until('the third is begun', () => log.length === 4)
+    release()
+    await until('all is out', () => output.writableLength === 0)
+    input.end(frame('isuser:four:h'))
+    expect(await end).toBe('done')
+    expect(log).toEqual(['now 00020001', 'now 00', 'stream 020001', 'stream 00020001', 'now 00020001'])
   })
 
   test('ends when the answers cannot be written, with what is being changed stopped', async () => {
