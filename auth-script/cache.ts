@@ -44,7 +44,7 @@ export function cached(backend: AuthBackend, lifetimes: Lifetimes, log: Logger):
   const inherited: AuthBackend = Object.create(backend) as AuthBackend
   const own: Partial<AuthBackend> = {
     checkPassword: (user, host, password, signal) => cache.checkPassword(user, host, password, signal),
-    checkNobody: (host, password, signal) => cache.checkNobody(host, password, signal),
+    checkNobody: (host, password, signal, isLast) => cache.checkNobody(host, password, signal, isLast),
     accountExists: (user, host, signal) => cache.accountExists(user, host, signal),
     ...(setPassword && { setPassword: changing(setPassword) }),
     ...(register && { register: changing(register) }),
@@ -107,8 +107,8 @@ class Cache {
     return verdict
   }
 
-  async checkNobody(host: string, password: Buffer, signal: AbortSignal): Promise<void> {
-    await this.#backend.checkNobody?.(host, password, signal)
+  async checkNobody(host: string, password: Buffer, signal: AbortSignal, isLast: boolean): Promise<void> {
+    await this.#backend.checkNobody?.(host, password, signal, isLast)
     await spendHash(password, signal)
   }
 

@@ -29,9 +29,10 @@ export interface AuthBackend {
   accountExists(user: string, host: string, signal: AbortSignal): Promise<boolean>
   /**
    * Takes as long as refusing this password to somebody who has no account here, and asks nobody: in a chain, time must not tell
-   * who answers for an account. Absent: such a refusal takes no time.
+   * who answers for an account. Absent: such a refusal takes no time. `isLast` of the chain: behind any other, a refusal that leaves
+   * open whether there is an account is followed by that question.
    */
-  checkNobody?(host: string, password: Buffer, signal: AbortSignal): Promise<void>
+  checkNobody?(host: string, password: Buffer, signal: AbortSignal, isLast: boolean): Promise<void>
   /** False: nobody logs in with a password, so it does not matter which mechanisms its accounts could be served with. */
   readonly hasPasswords?: boolean
   /** True: lets people in who have no account, under names that nobody has. It is asked behind all others. */

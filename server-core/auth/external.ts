@@ -2,11 +2,11 @@
 import { type Operation, RequestRefused } from '../extauth/packets.ts'
 import type { ExtauthPool } from '../extauth/pool.ts'
 import type { AuthBackend, BackendLoad, Verdict } from './backend.ts'
-import { RefusalTimes } from './refusal-times.ts'
+import { QuestionTimes } from './question-times.ts'
 
 export class ExternalBackend implements AuthBackend {
   readonly #pool: ExtauthPool
-  readonly #refusals = new RefusalTimes()
+  readonly #times = new QuestionTimes()
 
   constructor(pool: ExtauthPool) {
     this.#pool = pool
@@ -16,21 +16,20 @@ export class ExternalBackend implements AuthBackend {
   async checkPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
     // An empty password is nobody's; ejabberd does not ask either.
     if (password.length === 0) return { ok: false, reason: 'wrong', maybeUnknown: true }
-    const began = performance.now()
-    const isRight = await this.#ask('auth', user, host, password, signal)
-    const ms = performance.now() - began
-    if (isRight) this.#refusals.accepted(ms)
-    else this.#refusals.refused(ms)
+    const ask = () => this.#ask('auth', user, host, password, signal)
+    const isRight = await this.#times.ofPassword(ask, (answer) => answer === true)
     return isRight ? { ok: true } : { ok: false, reason: 'wrong', maybeUnknown: true }
   }
 
-  async checkNobody(_host: string, password: Buffer, signal: AbortSignal): Promise<void> {
-    if (password.length === 0) return
-    await this.#refusals.wait(performance.now(), { at: Number.POSITIVE_INFINITY, signal })
+  async checkNobody(_host: string, password: Buffer, signal: AbortSignal, isLast: boolean): Promise<void> {
+    if (password.length > 0) await this.#times.waitForPassword(signal)
+    if (!isLast) await this.#times.waitForAccount(signal)
   }
 
-  async accountExists(user: string, host: string, signal: AbortSignal): Promise<boolean> {
-    return (await this.#ask('isuser', user, host, undefined, signal)) === true
+  accountExists(user: string, host: string, signal: AbortSignal): Promise<boolean> {
+    return this.#times.ofAccount(
+      async () => (await this.#ask('isuser', user, host, undefined, signal)) === true,
+    )
   }
 
   async setPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {

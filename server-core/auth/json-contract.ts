@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import { type AuthBackend, BackendUnavailable, type Verdict } from './backend.ts'
-import { RefusalTimes } from './refusal-times.ts'
+import { QuestionTimes } from './question-times.ts'
 
 export interface JsonRequest {
   readonly op: 'auth' | 'isuser' | 'setpass' | 'tryregister' | 'removeuser'
@@ -50,32 +50,35 @@ export interface JsonCarrier {
 
 export class JsonBackend implements AuthBackend {
   readonly #carrier: JsonCarrier
-  readonly #refusals = new RefusalTimes()
+  readonly #times = new QuestionTimes()
+  /** Whether it has said of somebody that it does not know him. */
+  #tellsUnknown: boolean = false
 
   constructor(carrier: JsonCarrier) {
     this.#carrier = carrier
   }
 
   async checkPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
-    const began = performance.now()
-    const { result, reason } = await this.#carrier.ask(
-      { op: 'auth', user, host, ...secret(password) },
-      signal,
-    )
-    const ms = performance.now() - began
-    if (result) this.#refusals.accepted(ms)
-    else this.#refusals.refused(ms)
+    const request = { op: 'auth', user, host, ...secret(password) } as const
+    const ask = () => this.#carrier.ask(request, signal)
+    const { result, reason } = await this.#times.ofPassword(ask, (answer) => answer.result)
     if (result) return { ok: true }
-    if (reason === 'unknown') return { ok: false, reason }
+    if (reason === 'unknown') {
+      this.#tellsUnknown = true
+      return { ok: false, reason }
+    }
     return { ok: false, reason: reason ?? 'wrong', maybeUnknown: true }
   }
 
-  async checkNobody(_host: string, _password: Buffer, signal: AbortSignal): Promise<void> {
-    await this.#refusals.wait(performance.now(), { at: Number.POSITIVE_INFINITY, signal })
+  async checkNobody(_host: string, _password: Buffer, signal: AbortSignal, isLast: boolean): Promise<void> {
+    await this.#times.waitForPassword(signal)
+    if (!isLast && !this.#tellsUnknown) await this.#times.waitForAccount(signal)
   }
 
-  async accountExists(user: string, host: string, signal: AbortSignal): Promise<boolean> {
-    return (await this.#carrier.ask({ op: 'isuser', user, host }, signal)).result
+  accountExists(user: string, host: string, signal: AbortSignal): Promise<boolean> {
+    return this.#times.ofAccount(
+      async () => (await this.#carrier.ask({ op: 'isuser', user, host }, signal)).result,
+    )
   }
 
   async setPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {

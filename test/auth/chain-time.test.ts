@@ -109,6 +109,22 @@ describe('a chain refuses', () => {
     expect(asked).toEqual(['auth ann', 'isuser ann'])
   })
 
+  test.each([
+    ['leaves open whom it knows', {}, [1, 2]],
+    ['says whom it does not know', { reason: 'unknown' } as const, [1, 1]],
+  ])('in the time of as many questions, when a system between them %s', async (_, more, expected) => {
+    const asked: string[] = []
+    const between = system({ cid: { result: false, ...more } }, asked)
+    const authenticator = chain(await ours('ann'), between, {
+      checkPassword: async () => ({ ok: false, reason: 'unknown' }),
+      accountExists: async () => false,
+    })
+    await costOf(authenticator, 'cid')
+    asked.length = 0
+    expect(await costOf(authenticator, 'ann')).toEqual(expected)
+    expect(asked).toEqual([])
+  })
+
   test('also who has the right password and may not come in', async () => {
     const closed = await ours('ann')
     await closed.setBan?.('ann', host, { reason: '', by: 'test' }, soon())
