@@ -7,14 +7,18 @@ import { BackendUnavailable } from '../../server-core/auth/backend.ts'
 import { createLogger } from '../../server-core/log.ts'
 import { StorageUnavailable } from '../../server-core/storage/storage.ts'
 import { parseJid, prepareHost } from '../../server-core/xmpp/jid.ts'
-import { askPassword } from '../ask-password.ts'
 import type { AddCommand, ExtauthContext } from '../context.ts'
 import { loadPlan } from '../load-plan.ts'
 import { type Flags, UsageError } from '../options.ts'
 import { Deployment } from '../plan.ts'
+import { askPassword, confirm } from '../prompt.ts'
 import { SqliteBackend } from '../sqlite.ts'
 import { type Account, Refusal, timeout } from './account-of.ts'
 import { addAppPasswords } from './app-password.ts'
+
+interface OwnFlags {
+  readonly yes?: true
+}
 
 export const account: AddCommand = (program, context, done) => {
   const group = program.command('account').description('add, change, list and remove accounts').exitOverride()
@@ -22,15 +26,15 @@ export const account: AddCommand = (program, context, done) => {
   const add = (
     name: string,
     doc: string,
-    act: (one: Account, context: ExtauthContext) => Promise<string>,
-  ) => {
-    group
+    act: (one: Account, context: ExtauthContext, own: OwnFlags) => Promise<string>,
+  ): Command => {
+    return group
       .command(`${name} <jid>`)
       .description(doc)
-      .action(async (jid: string, _own: object, command: Command) => {
+      .action(async (jid: string, own: OwnFlags, command: Command) => {
         done(
           await carryOut(context, command.optsWithGlobals<Flags>(), (deployment) => {
-            return act(find(deployment, jid, context.uid), context)
+            return act(find(deployment, jid, context.uid), context, own)
           }),
         )
       })
@@ -44,12 +48,9 @@ export const account: AddCommand = (program, context, done) => {
   add('enable', 'let the owner of an account log in again', async ({ jid, user, host, accounts }) => {
     return known(jid, await accounts.enable(user, host), 'is enabled')
   })
-  add(
-    'remove',
-    'remove an account and everything that is kept for it',
-    async ({ jid, user, host, accounts }) => {
-      return known(jid, await accounts.remove(user, host), 'is removed')
-    },
+  add('remove', 'remove an account and everything that is kept for it', removeAccount).option(
+    '-y, --yes',
+    'do not ask whether to go on; where nobody is at a terminal it is not asked anyway',
   )
 
   addAppPasswords(group, context, (flags, jid, act) =>
@@ -85,6 +86,17 @@ async function changePassword(
   const verdict = await accounts.setPassword(user, host, password, AbortSignal.timeout(timeout))
   if (verdict.ok) return `the password of ${jid} is changed`
   throw new Refusal(verdict.reason === 'unknown' ? `there is no account ${jid}` : unusablePassword)
+}
+
+async function removeAccount(
+  { jid, user, host, accounts }: Account,
+  context: ExtauthContext,
+  own: OwnFlags,
+): Promise<string> {
+  if (!(await accounts.get(user, host))) throw new Refusal(`there is no account ${jid}`)
+  const isSure = own.yes === true || (await confirm(context, `Remove ${jid} and all that is kept for it?`))
+  if (!isSure) throw new Refusal('nothing was removed')
+  return known(jid, await accounts.remove(user, host), 'is removed')
 }
 
 const unusablePassword =

@@ -2,9 +2,9 @@
 import { randomBytes } from 'node:crypto'
 import type { Command } from 'commander'
 import { maxApplicationPasswords } from '../../server-core/accounts/accounts.ts'
-import { askPassword } from '../ask-password.ts'
 import type { ExtauthContext } from '../context.ts'
 import type { Flags } from '../options.ts'
+import { askPassword } from '../prompt.ts'
 import { type Account, Refusal, timeout } from './account-of.ts'
 
 /** Carries out what is asked of one account, and prints what it gives. */

@@ -2,9 +2,11 @@
 import { statSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { startExtauth } from '../harness/extauth.ts'
+import { findProgram } from '../harness/find.ts'
 import { type Folder, temporaryFolder } from '../harness/folder.ts'
 import { programs } from '../harness/paths.ts'
 import { run } from '../harness/process.ts'
+import { startTerminal } from '../harness/tmux.ts'
 
 let folder: Folder
 
@@ -71,6 +73,39 @@ describe('account', () => {
     expect(result.stdout).toBe('')
     expect(result.code).toBe(code)
   })
+
+  test.skipIf(findProgram('tmux') === undefined)(
+    'on a terminal nothing is removed before somebody is sure, unless that was said',
+    { timeout: 30_000 },
+    async () => {
+      for (const user of ['ann', 'bob']) await account(['add', `${user}@a.example`], 'secret\n')
+      const remove = [programs.extauth, 'account', 'remove', '--sqlite', file()]
+      const asking = await startTerminal([...remove, 'ann@a.example'])
+      try {
+        await asking.shows('Remove ann@a.example and all that is kept for it?')
+        await asking.press('Enter')
+        await asking.shows('nothing was removed')
+      } finally {
+        await asking.stop()
+      }
+      const sure = await startTerminal([...remove, 'ann@a.example'])
+      try {
+        await sure.shows('Remove ann@a.example')
+        await sure.type('y')
+        await sure.press('Enter')
+        await sure.shows('ann@a.example is removed')
+      } finally {
+        await sure.stop()
+      }
+      const told = await startTerminal([...remove, '--yes', 'bob@a.example'])
+      try {
+        expect(await told.shows('bob@a.example is removed')).not.toMatch(/Remove/)
+      } finally {
+        await told.stop()
+      }
+      expect((await account(['list'])).stdout).toBe('')
+    },
+  )
 
   test('passwords of applications: several beside the own, each of which can go', {
     timeout: 60_000,
