@@ -77,6 +77,25 @@ test('nobody reads the log any more', async () => {
   expect(await program.close()).toBe(0)
 })
 
+test('answers that nobody reads for a while: it stays awake, and all come in their order', async () => {
+  await addAnn()
+  const program = startIn('exec "$0" "$@"', ...plain())
+  await works(program)
+  program.child.stdout?.pause()
+  const asked = Array.from({ length: 40_000 }, (_, n) => (n % 7 === 0 ? 'bob' : 'ann'))
+  program.write(Buffer.concat(asked.map((user) => frame(`isuser:${user}:a.test`))))
+  await until('it answers a signal, with the pipe full', async () => {
+    program.child.kill('SIGUSR2')
+    const counts = [...program.log().matchAll(/"isuser allow":(\d+)/g)].map(([, count]) => count)
+    return counts.length > 2 && counts.at(-1) === counts.at(-2)
+  })
+  program.child.stdout?.resume()
+  const answers: string[] = []
+  while (answers.length < asked.length) answers.push(await program.answer())
+  expect(answers.join()).toBe(asked.map((user) => (user === 'ann' ? 'yes' : 'no')).join())
+  expect(await program.close()).toBe(0)
+})
+
 test.each([
   ['a log file on a full disk', '/dev/full', undefined],
   ['a log file in a folder that is not there', '/none/at/all.log', /the log file cannot be written/],
