@@ -23,8 +23,7 @@ describe.skipIf(findProgram('tmux') === undefined)('on a terminal', () => {
 
   async function terminal(...words: string[]): Promise<Terminal> {
     const command = [process.execPath, programs.gatehousectl, '--socket', server.socket, ...words]
-    // The end of the last program scrolls tmux's pane by a line, so another one stays behind it.
-    const opened = await startTerminal(['sh', '-c', '"$@"; exec cat', 'sh', ...command], { NO_COLOR: '1' })
+    const opened = await startTerminal(command, { NO_COLOR: '1' })
     terminals.push(opened)
     return opened
   }

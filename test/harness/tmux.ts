@@ -31,22 +31,10 @@ export async function startTerminal(
     return result.stdout
   }
   const quoted = command.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ')
-  // The pane stays after the program's end, so that its last words can be read.
+  // Somebody holds the terminal after the program's end, so that its last words can be read: tmux alone loses them now and then.
+  const held = `trap : INT QUIT; ${quoted}; exec sleep 600`
   await tmux(
-    ...[
-      'start-server',
-      ';',
-      'set-option',
-      '-g',
-      'remain-on-exit',
-      'on',
-      ';',
-      'new-session',
-      '-d',
-      '-s',
-      'main',
-    ],
-    ...['-x', String(size.columns), '-y', String(size.rows), quoted],
+    ...['new-session', '-d', '-s', 'main', '-x', String(size.columns), '-y', String(size.rows), held],
   )
   const screen = () => tmux('capture-pane', '-p', '-t', 'main')
   return {
