@@ -98,9 +98,9 @@ export class Authenticator {
   /** The rest of a chain whose answer is known: who is refused by an earlier backend waits as long as who is by a later one. */
   async #checkNobody(from: number, password: Buffer, signal: AbortSignal): Promise<void> {
     try {
-      for (const [index, { backend }] of this.#chain.entries()) {
-        if (index < from) continue
-        await backend.checkNobody?.(this.host, password, signal, index === this.#chain.length - 1)
+      const rest = this.#chain.slice(from)
+      for (const [index, { backend }] of rest.entries()) {
+        await backend.checkNobody?.(this.host, password, signal, index === rest.length - 1)
       }
     } catch (error) {
       this.#log.debug({ host: this.host, err: error }, 'a refusal came sooner than others: no time was left')

@@ -2,11 +2,13 @@
 import { type Operation, RequestRefused } from '../extauth/packets.ts'
 import type { ExtauthPool } from '../extauth/pool.ts'
 import type { AuthBackend, BackendLoad, Verdict } from './backend.ts'
-import { QuestionTimes } from './question-times.ts'
+import { RefusalTimes } from './refusal-times.ts'
 
 export class ExternalBackend implements AuthBackend {
   readonly #pool: ExtauthPool
-  readonly #times = new QuestionTimes()
+  readonly #refusals = new RefusalTimes()
+  /** Of the question whether there is an account. */
+  readonly #absences = new RefusalTimes()
 
   constructor(pool: ExtauthPool) {
     this.#pool = pool
@@ -17,19 +19,18 @@ export class ExternalBackend implements AuthBackend {
     // An empty password is nobody's; ejabberd does not ask either.
     if (password.length === 0) return { ok: false, reason: 'wrong', maybeUnknown: true }
     const ask = () => this.#ask('auth', user, host, password, signal)
-    const isRight = await this.#times.ofPassword(ask, (answer) => answer === true)
+    const isRight = await this.#refusals.noted(ask, (answer) => answer === true)
     return isRight ? { ok: true } : { ok: false, reason: 'wrong', maybeUnknown: true }
   }
 
   async checkNobody(_host: string, password: Buffer, signal: AbortSignal, isLast: boolean): Promise<void> {
-    if (password.length > 0) await this.#times.waitForPassword(signal)
-    if (!isLast) await this.#times.waitForAccount(signal)
+    if (password.length > 0) await this.#refusals.wait(performance.now(), { signal })
+    if (!isLast) await this.#absences.wait(performance.now(), { signal })
   }
 
   accountExists(user: string, host: string, signal: AbortSignal): Promise<boolean> {
-    return this.#times.ofAccount(
-      async () => (await this.#ask('isuser', user, host, undefined, signal)) === true,
-    )
+    const ask = async () => (await this.#ask('isuser', user, host, undefined, signal)) === true
+    return this.#absences.noted(ask, (exists) => exists)
   }
 
   async setPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {

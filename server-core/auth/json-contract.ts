@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import { type AuthBackend, BackendUnavailable, type Verdict } from './backend.ts'
-import { QuestionTimes } from './question-times.ts'
+import { RefusalTimes } from './refusal-times.ts'
 
 export interface JsonRequest {
   readonly op: 'auth' | 'isuser' | 'setpass' | 'tryregister' | 'removeuser'
@@ -50,7 +50,9 @@ export interface JsonCarrier {
 
 export class JsonBackend implements AuthBackend {
   readonly #carrier: JsonCarrier
-  readonly #times = new QuestionTimes()
+  readonly #refusals = new RefusalTimes()
+  /** Of the question whether there is an account. */
+  readonly #absences = new RefusalTimes()
   /** Whether it has said of somebody that it does not know him. */
   #tellsUnknown: boolean = false
 
@@ -61,7 +63,7 @@ export class JsonBackend implements AuthBackend {
   async checkPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {
     const request = { op: 'auth', user, host, ...secret(password) } as const
     const ask = () => this.#carrier.ask(request, signal)
-    const { result, reason } = await this.#times.ofPassword(ask, (answer) => answer.result)
+    const { result, reason } = await this.#refusals.noted(ask, (answer) => answer.result)
     if (result) return { ok: true }
     if (reason === 'unknown') {
       this.#tellsUnknown = true
@@ -71,14 +73,13 @@ export class JsonBackend implements AuthBackend {
   }
 
   async checkNobody(_host: string, _password: Buffer, signal: AbortSignal, isLast: boolean): Promise<void> {
-    await this.#times.waitForPassword(signal)
-    if (!isLast && !this.#tellsUnknown) await this.#times.waitForAccount(signal)
+    await this.#refusals.wait(performance.now(), { signal })
+    if (!isLast && !this.#tellsUnknown) await this.#absences.wait(performance.now(), { signal })
   }
 
   accountExists(user: string, host: string, signal: AbortSignal): Promise<boolean> {
-    return this.#times.ofAccount(
-      async () => (await this.#carrier.ask({ op: 'isuser', user, host }, signal)).result,
-    )
+    const ask = async () => (await this.#carrier.ask({ op: 'isuser', user, host }, signal)).result
+    return this.#absences.noted(ask, (exists) => exists)
   }
 
   async setPassword(user: string, host: string, password: Buffer, signal: AbortSignal): Promise<Verdict> {

@@ -25,13 +25,23 @@ export class RefusalTimes {
     this.#accepted = ms
   }
 
+  /** The answer to a question, whose time is noted as that of a yes or of a no. */
+  async noted<T>(ask: () => Promise<T>, isYes: (answer: T) => boolean): Promise<T> {
+    const began = performance.now()
+    const answer = await ask()
+    const ms = performance.now() - began
+    if (isYes(answer)) this.accepted(ms)
+    else this.refused(ms)
+    return answer
+  }
+
   /**
    * Until a refusal would have come that began then (performance.now()): each time like one of the last ones, so that neither
    * one answer nor many of them differ; not beyond `at` (performance.now()). Rejects with the signal's reason.
    */
   async wait(
     began: number,
-    { at, signal }: { readonly at: number; readonly signal: AbortSignal },
+    { at = Number.POSITIVE_INFINITY, signal }: { readonly at?: number; readonly signal: AbortSignal },
   ): Promise<void> {
     const until = Math.min(this.#end(began), at)
     const rough = until - performance.now() - coarse
